@@ -1,1 +1,7 @@
-fn main() {}
+//! Parse, dispatch, exit.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    lockring::cli::main()
+}
