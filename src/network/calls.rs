@@ -30,6 +30,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rand::Rng;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tokio_util::task::AbortOnDropHandle;
@@ -102,8 +103,9 @@ impl Calls {
         }
     }
 
-    /// Calls the peer and waits for the answer, no longer than `within`. If the answer is dropped
-    /// before it is ready, the call may still be served.
+    /// Calls the peer and waits for the answer, no longer than `within`. If this is dropped before
+    /// the answer is there, the call may still be served. Calls are sent in the order in which they
+    /// are first polled, unless the queue is full.
     pub async fn call(&self, kind: u8, body: Bytes, within: Duration) -> Answer {
         if body.len() > self.body_bytes_max {
             let (bytes, bytes_max) = (body.len(), self.body_bytes_max);
@@ -122,8 +124,16 @@ impl Calls {
         let stopped = || CallError::Unreachable {
             why: "this node has stopped calling".into(),
         };
+        // Not `send` at once: when a task's budget is spent it comes back later, out of order.
+        let left = match self.queue.try_send(call) {
+            Ok(()) => None,
+            Err(TrySendError::Full(call)) => Some(call),
+            Err(TrySendError::Closed(_)) => return Err(stopped()),
+        };
         let asked = async {
-            self.queue.send(call).await.map_err(|_| stopped())?;
+            if let Some(call) = left {
+                self.queue.send(call).await.map_err(|_| stopped())?;
+            }
             answered.await.unwrap_or_else(|_| Err(stopped()))
         };
         timeout(within, asked)
@@ -135,6 +145,12 @@ impl Calls {
     #[must_use]
     pub fn link(&self) -> watch::Receiver<Link> {
         self.link.clone()
+    }
+
+    /// How many calls wait to be written.
+    #[cfg(test)]
+    pub(super) fn queued(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
     }
 
     /// Ends the pause between two attempts: there is a sign that the peer is back, such as a hello

@@ -39,7 +39,7 @@ pub struct Limits {
     pub backoff_ms_min: u64,
     /// The longest pause between two attempts, in milliseconds.
     pub backoff_ms_max: u64,
-    /// For how long calls and streams under way may go on after a shutdown, in milliseconds.
+    /// For how long calls under way may go on after a shutdown, in milliseconds.
     pub shutdown_ms_max: u64,
 }
 

@@ -10,6 +10,7 @@
 //! ```
 //! Magic and format keep their place for ever, so that a node of any version can say what is wrong.
 
+use std::io;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -121,7 +122,7 @@ pub(super) async fn say(
     hello: &Hello,
     limits: &Limits,
 ) -> Result<(Welcome, FrameStream), CallError> {
-    let lost = |why: std::io::Error| CallError::Unreachable {
+    let lost = |why: io::Error| CallError::Unreachable {
         why: why.to_string(),
     };
     let mut stream = FrameStream::new(duplex, limits, HELLO_BYTES_MAX);
@@ -142,32 +143,30 @@ pub(super) async fn say(
     Ok((welcome, stream))
 }
 
-/// Listener's side: reads the hello, judges it and replies.
-pub(super) async fn hear(
-    duplex: Duplex,
-    identity: &Identity,
-    admission: &impl Admission,
-    limits: &Limits,
-) -> std::io::Result<Result<(Hello, FrameStream), Refusal>> {
+/// Listener's side: reads the hello, whatever it says.
+pub(super) async fn hear(duplex: Duplex, limits: &Limits) -> io::Result<(Frame, FrameStream)> {
     let mut stream = FrameStream::new(duplex, limits, HELLO_BYTES_MAX);
-    let Some(frame) = stream.receive().await? else {
-        return Err(std::io::ErrorKind::UnexpectedEof.into());
-    };
-    let judged = judge(&frame, identity, admission);
-    let reply: Result<Welcome, Refusal> = match &judged {
-        Ok(_) => Ok(Welcome {
-            id: identity.id,
-            incarnation: identity.incarnation,
-            initialised: admission.initialised(),
-        }),
-        Err(refusal) => Err(refusal.clone()),
-    };
-    stream.send(Frame::new(KIND_REPLY, encode(&reply))).await?;
-    stream.set_body_bytes_max(limits.body_bytes_max);
-    Ok(judged.map(|hello| (hello, stream)))
+    let frame = stream.receive().await?;
+    Ok((frame.ok_or(io::ErrorKind::UnexpectedEof)?, stream))
 }
 
-fn judge(frame: &Frame, identity: &Identity, admission: &impl Admission) -> Result<Hello, Refusal> {
+/// Listener's side: replies, and takes frames of full length from here on.
+pub(super) async fn reply(
+    stream: &mut FrameStream,
+    reply: &Result<Welcome, Refusal>,
+    limits: &Limits,
+) -> io::Result<()> {
+    stream.send(Frame::new(KIND_REPLY, encode(reply))).await?;
+    stream.set_body_bytes_max(limits.body_bytes_max);
+    Ok(())
+}
+
+/// Listener's side: whether this node and the one that sent the hello belong together.
+pub(super) fn judge(
+    frame: &Frame,
+    identity: &Identity,
+    admission: &impl Admission,
+) -> Result<Hello, Refusal> {
     let hello: Hello = decode(frame, KIND_HELLO)?;
     if hello.cluster != identity.cluster {
         let (expected, found) = (identity.cluster.clone(), hello.cluster);

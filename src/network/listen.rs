@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lockring_core::NodeId;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -14,7 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::answer;
 use super::frame::Limits;
-use super::hello::{self, Admission, Hello, Identity, Purpose, Refusal};
+use super::hello::{self, Admission, Hello, Identity, Purpose, Refusal, Welcome};
 use super::stream::FrameStream;
 use super::transport::{Acceptor, Incoming, Transport};
 
@@ -42,7 +42,8 @@ pub trait Serve: Send + Sync + 'static {
         body: Bytes,
     ) -> impl Future<Output = Result<Bytes, String>> + Send;
 
-    /// Serves a stream to its end, in a task of its own.
+    /// Serves a stream to its end, in a task of its own. It is dropped when the listener is shut
+    /// down: a stream has no end that would be worth waiting for.
     fn stream(&self, from: Caller, stream: FrameStream) -> impl Future<Output = ()> + Send;
 }
 
@@ -90,7 +91,7 @@ impl Listener {
         &self.address
     }
 
-    /// Accepts nothing more, lets calls and streams under way finish within the bound, and ends.
+    /// Accepts nothing more, lets calls under way finish within the bound, and ends.
     pub async fn shutdown(self) {
         self.stop.cancel();
         if let Err(why) = self.task.await
@@ -154,32 +155,57 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
 async fn connect(incoming: Incoming, door: Arc<Door<impl Admission, impl Serve>>) {
     let from = incoming.from.clone();
     let Ok(greeting) = door.greetings.try_acquire() else {
-        tracing::warn!(from, "too many connections without a hello");
-        return;
+        return tracing::warn!(from, "too many connections without a hello");
     };
     let greeted = timeout(door.limits.greeting(), greet(incoming, &door)).await;
     drop(greeting);
-    let (hello, stream) = match greeted {
-        Ok(Ok(Ok(greeted))) => greeted,
-        Ok(Ok(Err(refusal))) => return tracing::warn!(from, %refusal, "refused a peer"),
-        Ok(Err(why)) => return tracing::debug!(from, %why, "a connection without a hello"),
-        Err(_) => return tracing::debug!(from, "no hello in time"),
-    };
-    let Ok(_connection) = door.connections.try_acquire() else {
-        return tracing::warn!(from, "too many connections");
-    };
-    serve(hello, stream, &door).await;
+    match greeted {
+        Ok(Ok(Ok(greeted))) => serve(greeted, &door).await,
+        Ok(Ok(Err(refusal))) => tracing::warn!(from, %refusal, "refused a peer"),
+        Ok(Err(why)) => tracing::debug!(from, %why, "a connection without a hello"),
+        Err(_) => tracing::debug!(from, "no hello in time"),
+    }
 }
 
-async fn greet(
+/// A connection whose hello was welcomed.
+struct Greeted<'a> {
+    hello: Hello,
+    stream: FrameStream,
+    /// One of the connections that are served at once.
+    _place: SemaphorePermit<'a>,
+}
+
+async fn greet<A: Admission, S: Serve>(
     incoming: Incoming,
-    door: &Door<impl Admission, impl Serve>,
-) -> io::Result<Result<(Hello, FrameStream), Refusal>> {
-    let duplex = incoming.open.await?;
-    hello::hear(duplex, &door.identity, &*door.admission, &door.limits).await
+    door: &Door<A, S>,
+) -> io::Result<Result<Greeted<'_>, Refusal>> {
+    let (frame, mut stream) = hello::hear(incoming.open.await?, &door.limits).await?;
+    let judged = hello::judge(&frame, &door.identity, &*door.admission).and_then(|hello| {
+        let place = door.connections.try_acquire();
+        Ok((hello, place.map_err(|_| Refusal::TooManyConnections)?))
+    });
+    let reply = match &judged {
+        Ok(_) => Ok(Welcome {
+            id: door.identity.id,
+            incarnation: door.identity.incarnation,
+            initialised: door.admission.initialised(),
+        }),
+        Err(refusal) => Err(refusal.clone()),
+    };
+    hello::reply(&mut stream, &reply, &door.limits).await?;
+    Ok(judged.map(|(hello, place)| Greeted {
+        hello,
+        stream,
+        _place: place,
+    }))
 }
 
-async fn serve(hello: Hello, stream: FrameStream, door: &Door<impl Admission, impl Serve>) {
+async fn serve(greeted: Greeted<'_>, door: &Door<impl Admission, impl Serve>) {
+    let Greeted {
+        hello,
+        stream,
+        _place,
+    } = greeted;
     let caller = |number| Caller {
         id: hello.from,
         incarnation: hello.from_incarnation,
@@ -194,6 +220,9 @@ async fn serve(hello: Hello, stream: FrameStream, door: &Door<impl Admission, im
                 tracing::debug!(peer = hello.from, %why, "a peer's connection failed");
             }
         }
-        Purpose::Stream(number) => door.serve.stream(caller(number), stream).await,
+        Purpose::Stream(number) => tokio::select! {
+            () = door.serve.stream(caller(number), stream) => {}
+            () = door.stop.cancelled() => {}
+        },
     }
 }

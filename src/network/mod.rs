@@ -20,7 +20,7 @@
 //! no delivery: a call that fails says whether it can have been served ([`CallError`]).
 //!
 //! Reading order: `frame`, `transport`, `hello`, `error`, `dial`, `calls`, `stream`, `listen`,
-//! `answer`.
+//! `answer`, `transfer`.
 
 pub mod frame;
 pub mod transport;
@@ -34,6 +34,7 @@ pub mod calls;
 pub mod stream;
 pub mod listen;
 mod answer;
+pub mod transfer;
 
 pub use calls::Calls;
 pub use dial::{Dialer, Target};

@@ -111,6 +111,12 @@ impl FrameSender {
         SinkExt::<Frame>::close(&mut self.frames).await
     }
 
+    /// The bytes beneath the frames, to break the protocol.
+    #[cfg(test)]
+    pub(super) fn raw(&mut self) -> &mut (impl AsyncWrite + Unpin) {
+        self.frames.get_mut()
+    }
+
     pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Sink::<Frame>::poll_ready(Pin::new(&mut self.frames), cx)
     }

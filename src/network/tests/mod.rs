@@ -1,6 +1,10 @@
 //! The network's own tests; everything runs in memory unless sockets are the point.
 
+mod hellos;
 mod calls;
+mod broken_peers;
+mod transfers;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::calls::Link;
 use super::*;
 
 /// The longest that any condition is waited for.
@@ -83,7 +88,7 @@ impl Serve for TestNode {
 
 fn limits() -> Limits {
     Limits {
-        body_bytes_max: 64 << 10,
+        body_bytes_max: 512 << 10,
         backoff_ms_max: 50,
         ..Limits::default()
     }
@@ -126,6 +131,14 @@ async fn serve(transport: &impl Transport, address: &str, node: &Arc<TestNode>) 
     )
     .await
     .unwrap()
+}
+
+/// Waits until calls to the peer are in the wanted state.
+async fn link_is(calls: &Calls, wanted: impl Fn(&Link) -> bool) {
+    let mut link = calls.link();
+    within(link.wait_for(|link| wanted(link)))
+        .await
+        .expect("the connection is being kept");
 }
 
 async fn within<F: Future>(future: F) -> F::Output {
