@@ -1,1 +1,5 @@
+//! Locks with fences for your service: the client of lockring.
 
+#![deny(missing_docs)]
+
+pub mod wire;

@@ -1,0 +1,42 @@
+//! The HTTP contract, as types: what travels between a lockring server and its clients.
+//!
+//! Server and client compile against this one module, so they cannot disagree about a field, a
+//! status or a path. Requests refuse unknown fields, because a misspelt `wait_ms` that is silently
+//! ignored is a lock taken on other terms than its caller believes. Replies and problems tolerate
+//! them, so that a client outlives the server it was built with.
+//!
+//! Ids, names and numbers are plain strings and integers here: the doors parse them into the types
+//! of `lockring_core`, and answer with `invalid` and the field's name when that fails.
+//!
+//! ```
+//! use lockring_client::wire::{Acquire, Granted, route};
+//!
+//! let ask = Acquire { owner: Some("billing".into()), wait_ms: Some(5_000), ..Acquire::default() };
+//! assert_eq!(serde_json::to_string(&ask).unwrap(), r#"{"owner":"billing","wait_ms":5000}"#);
+//! assert_eq!(route::acquire("db/primary"), "/v1/locks/db%2Fprimary/acquire");
+//!
+//! let reply = r#"{"lock":"db","session":"00000000000000000000000000000007","mode":"exclusive",
+//!                 "fence":3,"expires_in_ms":10000,"replayed":false}"#;
+//! assert_eq!(serde_json::from_str::<Granted>(reply).unwrap().fence, 3);
+//! assert!(serde_json::from_str::<Acquire>(r#"{"wait":5000}"#).is_err());
+//! ```
+
+mod cluster;
+mod code;
+pub mod header;
+mod locks;
+mod problem;
+pub mod route;
+mod sessions;
+
+pub use cluster::{AddNode, Cluster, LeaderIs, Node, NodeRole, TransferLeader};
+pub use code::{Certainty, ErrorCode, Retry};
+pub use locks::{
+    Acquire, Check, CheckQuery, Consistency, Granted, Holder, Lock, LockPage, LockState,
+    LocksQuery, Mode, Queued, ReadQuery, Release, Released, Waiter,
+};
+pub use problem::{CONTENT_TYPE, CycleStep, GoneCause, Problem};
+pub use sessions::{
+    Closed, ClosedLease, Lease, OpenSession, Opened, Renewed, Session, SessionPage, SessionRow,
+    SessionsQuery, Wait,
+};

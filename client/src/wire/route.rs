@@ -1,0 +1,107 @@
+//! Paths: templates for the server's router, and the same paths filled in for clients.
+
+use std::fmt::Write;
+
+/// Open (POST) and list (GET) sessions.
+pub const SESSIONS: &str = "/v1/sessions";
+/// Get (GET) and close (DELETE) one session.
+pub const SESSION: &str = "/v1/sessions/{id}";
+/// Renew one session (POST).
+pub const SESSION_RENEW: &str = "/v1/sessions/{id}/renew";
+/// List locks in use (GET).
+pub const LOCKS: &str = "/v1/locks";
+/// Get one lock (GET).
+pub const LOCK: &str = "/v1/locks/{name}";
+/// Acquire one lock (POST).
+pub const LOCK_ACQUIRE: &str = "/v1/locks/{name}/acquire";
+/// Release one lock (POST).
+pub const LOCK_RELEASE: &str = "/v1/locks/{name}/release";
+/// Ask whether a fence is the lock's newest (GET).
+pub const LOCK_CHECK: &str = "/v1/locks/{name}/check";
+/// The cluster's nodes and leader (GET).
+pub const CLUSTER: &str = "/v1/cluster";
+/// Add a node (POST).
+pub const CLUSTER_NODES: &str = "/v1/cluster/nodes";
+/// Remove a node (DELETE).
+pub const CLUSTER_NODE: &str = "/v1/cluster/nodes/{id}";
+/// Hand leadership over (POST).
+pub const CLUSTER_TRANSFER: &str = "/v1/cluster/transfer";
+/// Whether the process lives (GET).
+pub const HEALTHZ: &str = "/healthz";
+/// Whether the node can serve (GET).
+pub const READYZ: &str = "/readyz";
+/// Figures in the Prometheus text format (GET).
+pub const METRICS: &str = "/metrics";
+/// The contract as an OpenAPI document (GET).
+pub const OPENAPI: &str = "/openapi.json";
+/// The contract for people (GET).
+pub const DOCS: &str = "/docs";
+
+/// The path of one session.
+#[must_use]
+pub fn session(id: &str) -> String {
+    format!("{SESSIONS}/{}", segment(id))
+}
+
+/// The path that renews one session.
+#[must_use]
+pub fn renew(id: &str) -> String {
+    format!("{SESSIONS}/{}/renew", segment(id))
+}
+
+/// The path of one lock.
+#[must_use]
+pub fn lock(name: &str) -> String {
+    format!("{LOCKS}/{}", segment(name))
+}
+
+/// The path that acquires one lock.
+#[must_use]
+pub fn acquire(name: &str) -> String {
+    format!("{LOCKS}/{}/acquire", segment(name))
+}
+
+/// The path that releases one lock.
+#[must_use]
+pub fn release(name: &str) -> String {
+    format!("{LOCKS}/{}/release", segment(name))
+}
+
+/// The path that checks a fence.
+#[must_use]
+pub fn check(name: &str, fence: u64) -> String {
+    format!("{LOCKS}/{}/check?fence={fence}", segment(name))
+}
+
+/// The path of one node of the cluster.
+#[must_use]
+pub fn node(id: u64) -> String {
+    format!("{CLUSTER_NODES}/{id}")
+}
+
+/// A text as one segment of a path, or as the value of a query's field: every byte that RFC 3986
+/// does not call unreserved is written as `%` and two digits.
+///
+/// A text of dots alone has them written so too, because some HTTP libraries resolve `..` as a
+/// step upwards before they send a path.
+///
+/// ```
+/// # use lockring_client::wire::route::segment;
+/// assert_eq!(segment("orders/42 é"), "orders%2F42%20%C3%A9");
+/// assert_eq!(segment(".."), "%2E%2E");
+/// assert_eq!(segment("v1.2"), "v1.2");
+/// ```
+#[must_use]
+pub fn segment(text: &str) -> String {
+    let dots_alone = text.bytes().all(|b| b == b'.');
+    let mut out = String::with_capacity(text.len() + 16);
+    for byte in text.bytes() {
+        let plain = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~');
+        if plain || (byte == b'.' && !dots_alone) {
+            out.push(char::from(byte));
+        } else {
+            write!(out, "%{byte:02X}").expect("a String takes whatever is written");
+        }
+    }
+    out
+}
