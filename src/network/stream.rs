@@ -22,7 +22,7 @@ pub struct FrameStream {
     pub receiver: FrameReceiver,
 }
 
-/// The sending direction. Dropping it closes only this direction.
+/// The sending direction; [`FrameSender::close`] ends it without ending the other.
 pub struct FrameSender {
     frames: FramedWrite<Box<dyn AsyncWrite + Send + Unpin>, FrameCodec>,
 }

@@ -41,6 +41,8 @@ pub(super) async fn connect(address: &str) -> io::Result<TcpStream> {
 
 pub(super) fn set_up(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
+    // Elsewhere a connection with unacknowledged bytes is noticed by the deadlines of its calls.
+    #[cfg(target_os = "linux")]
     sockopt::set_tcp_user_timeout(stream, VANISHED_MS)?;
     sockopt::set_tcp_keepidle(stream, Duration::from_millis(u64::from(VANISHED_MS / 2)))?;
     sockopt::set_tcp_keepintvl(stream, Duration::from_secs(1))?;

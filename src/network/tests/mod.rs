@@ -3,6 +3,7 @@
 mod hellos;
 mod calls;
 mod broken_peers;
+mod streams;
 mod transfers;
 mod tls;
 
