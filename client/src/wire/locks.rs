@@ -2,6 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The longest that one acquire is answered late, however long its wait: then comes a 202, and the
+/// caller repeats the call with the same key. Below what proxies on the way cut.
+pub const POLL_WINDOW_MS: u64 = 25_000;
+
 /// How the leases of a lock share it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -8,6 +8,11 @@
 //! Ids, names and numbers are plain strings and integers here: the doors parse them into the types
 //! of `lockring_core`, and answer with `invalid` and the field's name when that fails.
 //!
+//! Every `expires_in_ms` keeps one promise: *the moment the request was sent* plus it is not later
+//! than the end. So a server counts from its request's arrival or later (in cluster time, such as
+//! the stamp of the entry that carried the command), never from an older view, and a holder may
+//! count from before it sent.
+//!
 //! ```
 //! use lockring_client::wire::{Acquire, Granted, route};
 //!
@@ -33,7 +38,7 @@ pub use cluster::{AddNode, Cluster, LeaderIs, Node, NodeRole, TransferLeader};
 pub use code::{Certainty, ErrorCode, Retry};
 pub use locks::{
     Acquire, Check, CheckQuery, Consistency, Granted, Holder, Lock, LockPage, LockState,
-    LocksQuery, Mode, Queued, ReadQuery, Release, Released, Waiter,
+    LocksQuery, Mode, POLL_WINDOW_MS, Queued, ReadQuery, Release, Released, Waiter,
 };
 pub use problem::{CONTENT_TYPE, CycleStep, GoneCause, Problem};
 pub use sessions::{
