@@ -1,0 +1,110 @@
+//! The one error of the client: what happened, whether anything came of it, what the service said.
+
+use std::time::Duration;
+
+use crate::wire::{Certainty, ErrorCode, GoneCause, Problem};
+
+/// Why a call brought nothing.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// The service answered that it did not do it.
+    #[error("{}: {}", .problem.code, .problem.detail)]
+    Refused {
+        /// Its words.
+        problem: Box<Problem>,
+        /// Whether anything may have come of the call: an earlier attempt of the same call may
+        /// have had an effect although this answer denies one (say, a token was withdrawn between
+        /// the two).
+        certainty: Certainty,
+    },
+    /// Nobody answered in time.
+    #[error("no answer within {within:?}: {last}")]
+    NoAnswer {
+        /// How long it was tried.
+        within: Duration,
+        /// What went wrong last.
+        last: String,
+        /// Whether anything may have come of the call.
+        certainty: Certainty,
+    },
+    /// The session ended, so that the call has lost its sense.
+    #[error("the session is lost: {0}")]
+    Lost(LostCause),
+    /// Somebody answered, but not in the words of the contract; a proxy, or another service.
+    #[error("an answer with status {status} that is not of the contract: {detail}")]
+    Foreign {
+        /// The HTTP status.
+        status: u16,
+        /// What was wrong with it.
+        detail: String,
+        /// Whether anything may have come of the call.
+        certainty: Certainty,
+    },
+    /// What the caller gave can never be sent.
+    #[error("{what} {why}")]
+    Invalid {
+        /// Which of the things given.
+        what: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl Error {
+    /// The service's code, if it gave one.
+    #[must_use]
+    pub fn code(&self) -> Option<ErrorCode> {
+        self.problem().map(|problem| problem.code)
+    }
+
+    /// The service's words, if it gave some.
+    #[must_use]
+    pub fn problem(&self) -> Option<&Problem> {
+        match self {
+            Self::Refused { problem, .. } => Some(problem),
+            Self::NoAnswer { .. } | Self::Lost(_) | Self::Foreign { .. } | Self::Invalid { .. } => {
+                None
+            }
+        }
+    }
+
+    /// Whether anything may have come of the call.
+    #[must_use]
+    pub const fn certainty(&self) -> Certainty {
+        match self {
+            Self::Refused { certainty, .. }
+            | Self::NoAnswer { certainty, .. }
+            | Self::Foreign { certainty, .. } => *certainty,
+            // What the session held or waited for ended with it.
+            Self::Lost(_) | Self::Invalid { .. } => Certainty::NoEffect,
+        }
+    }
+
+    /// Whether the lock was simply held by another: at once for a try, all the while for a wait.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        matches!(self.code(), Some(ErrorCode::Held | ErrorCode::WaitTimeout))
+    }
+}
+
+/// Why a session, and with it every lease that it had, is no longer this client's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LostCause {
+    /// No renewal was answered for so long that the session may have expired. It may also still
+    /// live for a moment; nobody knows, so nobody may act as if it did.
+    Unreachable,
+    /// The service says that it is gone.
+    Gone(GoneCause),
+    /// This client closed it.
+    Closed,
+}
+
+impl std::fmt::Display for LostCause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unreachable => f.write_str("no renewal was answered in time"),
+            Self::Gone(cause) => cause.fmt(f),
+            Self::Closed => f.write_str("this client closed it"),
+        }
+    }
+}
