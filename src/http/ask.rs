@@ -1,0 +1,433 @@
+//! What came in, read strictly: path, query, key and body.
+//!
+//! A misspelt field that is silently ignored is a lock taken on other terms than its caller
+//! believes. So whatever the contract does not know is refused, and by name: unknown fields and
+//! parameters, the same parameter twice, a body in another format, a value of another type.
+//!
+//! A body has to say that it is `application/json`. That is not pedantry: a web page can make a
+//! browser post a form to a node on its visitor's own machine without asking anybody, but not JSON.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use axum::body::{Body, HttpBody};
+use axum::extract::{Query, Request};
+use axum::http::{Uri, header, request::Parts};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use lockring_client::wire::header::IDEMPOTENCY_KEY;
+use lockring_core::{LockName, NameError, RequestId, SessionId, limits};
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+use tokio::time::timeout;
+
+use super::error::Failure;
+use crate::service::{Consistency, Freshness, Key};
+
+/// A request on its way to its handler.
+#[derive(Debug)]
+pub(super) struct Ask {
+    parts: Parts,
+    body: Body,
+    /// Where the template of the call has its parameter.
+    parameter_at: Option<usize>,
+}
+
+/// The parameters of a query, taken one by one; what is left at the end was not known.
+#[derive(Debug)]
+pub(super) struct Parameters(Vec<(String, String)>);
+
+impl Ask {
+    pub(super) fn new(request: Request, template: &str) -> Self {
+        let (parts, body) = request.into_parts();
+        let parameter_at = template.split('/').position(|part| part.starts_with('{'));
+        Self {
+            parts,
+            body,
+            parameter_at,
+        }
+    }
+
+    pub(super) fn authorization(&self) -> Option<&[u8]> {
+        let value = self.parts.headers.get(header::AUTHORIZATION)?;
+        Some(value.as_bytes())
+    }
+
+    /// The lock in the path.
+    pub(super) fn lock(&self) -> Result<LockName, Failure> {
+        let name = self.segment("name")?;
+        LockName::parse(&name).map_err(|error| wrong_name("name", &name, &error))
+    }
+
+    /// The session in the path.
+    pub(super) fn session(&self) -> Result<SessionId, Failure> {
+        session_of("id", &self.segment("id")?)
+    }
+
+    /// The node in the path.
+    pub(super) fn node(&self) -> Result<u64, Failure> {
+        let id = self.segment("id")?;
+        number("id", &id, 1..=u64::from(u32::MAX))
+    }
+
+    /// What the call is repeated under.
+    pub(super) fn key(&self) -> Result<Key, Failure> {
+        let Some(value) = self.parts.headers.get(IDEMPOTENCY_KEY) else {
+            return Ok(Key::Absent);
+        };
+        let key = String::from_utf8_lossy(value.as_bytes());
+        match RequestId::of_key(&key) {
+            Ok(request) => Ok(Key::Clients(request)),
+            Err(error) => Err(wrong_name("Idempotency-Key", &key, &error)),
+        }
+    }
+
+    /// The parameters of the query.
+    pub(super) fn parameters(&self) -> Result<Parameters, Failure> {
+        parameters(&self.parts.uri)
+    }
+
+    /// Refuses a query where none is known.
+    pub(super) fn no_parameters(&self) -> Result<(), Failure> {
+        self.parameters()?.end()
+    }
+
+    /// The body, as JSON of this shape and nothing else; an absent body stands for `{}`.
+    pub(super) async fn json<T: DeserializeOwned>(self, within: Duration) -> Result<T, Failure> {
+        self.no_parameters()?;
+        let json = self.parts.headers.get(header::CONTENT_TYPE).map(|value| {
+            let value = value.to_str().unwrap_or_default();
+            let essence = value.split(';').next().unwrap_or_default().trim();
+            essence.eq_ignore_ascii_case("application/json")
+        });
+        let body = read(self.body, within).await?;
+        if body.is_empty() {
+            return parse(b"{}");
+        }
+        match json {
+            Some(true) => parse(&body),
+            Some(false) | None => Err(Failure::UnsupportedMediaType),
+        }
+    }
+
+    /// Refuses a body where none is known; an empty JSON object is none.
+    pub(super) async fn no_body(self, within: Duration) -> Result<(), Failure> {
+        if self.body.is_end_stream() {
+            return self.no_parameters();
+        }
+        self.json::<Nothing>(within).await.map(|_| ())
+    }
+
+    /// The parameter in the path, decoded. A `/` in it is written `%2F`.
+    fn segment(&self, field: &'static str) -> Result<Cow<'_, str>, Failure> {
+        let at = self.parameter_at.expect("only asked of calls with one");
+        let raw = self.parts.uri.path().split('/').nth(at);
+        let raw = raw.expect("the router matched the template");
+        decode(raw).ok_or_else(|| Failure::invalid(field, raw, "UTF-8, percent-encoded"))
+    }
+}
+
+/// A body without fields.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+/// Reads a body to its end, or to the bound: what it says of its own length is not believed.
+async fn read(mut body: Body, within: Duration) -> Result<Bytes, Failure> {
+    let too_large = || Failure::TooLarge;
+    let bound = limits::BODY_BYTES_MAX;
+    if body.size_hint().lower() > bound as u64 {
+        return Err(too_large());
+    }
+    let all = async {
+        let mut first = Bytes::new();
+        let mut rest = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| Failure::Malformed(error.to_string()))?;
+            let Ok(data) = frame.into_data() else {
+                continue;
+            };
+            if first.len() + rest.len() + data.len() > bound {
+                return Err(too_large());
+            }
+            // Nearly every body is one frame, and that one is not copied.
+            if first.is_empty() {
+                first = data;
+            } else {
+                rest.extend_from_slice(&data);
+            }
+        }
+        if rest.is_empty() {
+            return Ok(first);
+        }
+        Ok([first, rest.freeze()].concat().into())
+    };
+    timeout(within, all).await.map_err(|_| {
+        Failure::Malformed(format!(
+            "the body was not complete within {} ms",
+            within.as_millis()
+        ))
+    })?
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+    // A struct is also read from an array, by the order of its fields; the contract knows no such.
+    let is_object = body.trim_ascii_start().first() == Some(&b'{');
+    let error = match serde_json::from_slice(body) {
+        Ok(value) if is_object => return Ok(value),
+        Ok(_) => return Err(not_an_object(body)),
+        Err(error) => error,
+    };
+    match error.classify() {
+        Category::Data => Err(wrong_data::<T>(body, &error)),
+        Category::Syntax | Category::Eof | Category::Io => {
+            Err(Failure::Malformed(format!("the body is not JSON: {error}")))
+        }
+    }
+}
+
+/// Which field of a body did not fit, and why: found by parsing it again, off the hot path.
+fn wrong_data<T: DeserializeOwned>(body: &[u8], error: &serde_json::Error) -> Failure {
+    let whole: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    if !whole.is_object() {
+        return not_an_object(body);
+    }
+    let message = error.to_string();
+    let message = message.split(" at line ").next().unwrap_or(&message);
+    if let Some(field) = quoted_after(message, "unknown field ") {
+        let value = whole.get(field).map(ToString::to_string);
+        let known = message.split_once(", ").map_or("", |(_, known)| known);
+        return Failure::invalid(
+            field.to_owned(),
+            value.unwrap_or_default(),
+            format!("no such field: {known}"),
+        );
+    }
+    if let Some(field) = quoted_after(message, "missing field ") {
+        return Failure::invalid(field.to_owned(), "absent", "has to be there");
+    }
+    let path =
+        serde_path_to_error::deserialize::<_, T>(&mut serde_json::Deserializer::from_slice(body))
+            .err()
+            .map(|error| error.path().to_string())
+            .unwrap_or_default();
+    let field = quoted_after(message, "duplicate field ").unwrap_or(&path);
+    let value = whole.get(field).map(ToString::to_string);
+    let bound = message.to_owned();
+    Failure::invalid(field.to_owned(), value.unwrap_or_default(), bound)
+}
+
+fn not_an_object(body: &[u8]) -> Failure {
+    let value = String::from_utf8_lossy(body);
+    Failure::invalid("body", value, "a JSON object")
+}
+
+/// The name between backticks behind these words.
+fn quoted_after<'a>(message: &'a str, words: &str) -> Option<&'a str> {
+    message.strip_prefix(words)?.split('`').nth(1)
+}
+
+pub(super) fn parameters(uri: &Uri) -> Result<Parameters, Failure> {
+    if uri.query().is_none_or(str::is_empty) {
+        return Ok(Parameters(Vec::new()));
+    }
+    let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
+        .map_err(|error| Failure::Malformed(error.to_string()))?;
+    Ok(Parameters(pairs))
+}
+
+impl Parameters {
+    /// A parameter's text, if it was given.
+    pub(super) fn text(&mut self, name: &'static str) -> Result<Option<String>, Failure> {
+        let Some(at) = self.0.iter().position(|(given, _)| given == name) else {
+            return Ok(None);
+        };
+        let (_, value) = self.0.swap_remove(at);
+        match self.0.iter().any(|(given, _)| given == name) {
+            true => Err(Failure::invalid(name, value, "given once")),
+            false => Ok(Some(value)),
+        }
+    }
+
+    /// A parameter's number within its bounds, if it was given.
+    pub(super) fn number(
+        &mut self,
+        name: &'static str,
+        bounds: std::ops::RangeInclusive<u64>,
+    ) -> Result<Option<u64>, Failure> {
+        let text = self.text(name)?;
+        text.map(|text| number(name, &text, bounds)).transpose()
+    }
+
+    /// How many rows a page may have.
+    pub(super) fn rows(&mut self) -> Result<usize, Failure> {
+        let rows = self.number("limit", 1..=limits::PAGE_ROWS_MAX as u64)?;
+        Ok(rows.map_or(limits::PAGE_ROWS_DEFAULT, |rows| {
+            usize::try_from(rows).expect("it is within the bound")
+        }))
+    }
+
+    /// How fresh a read must be.
+    pub(super) fn freshness(&mut self) -> Result<Freshness, Failure> {
+        let consistency = match self.text("consistency")?.as_deref() {
+            None | Some("linearizable") => Consistency::Linearizable,
+            Some("stale") => Consistency::Stale,
+            Some(other) => {
+                return Err(Failure::invalid(
+                    "consistency",
+                    other,
+                    "one of linearizable, stale",
+                ));
+            }
+        };
+        Ok(Freshness {
+            consistency,
+            min_revision: self.number("min_revision", 0..=u64::MAX)?,
+        })
+    }
+
+    /// Refuses what was not taken.
+    pub(super) fn end(self) -> Result<(), Failure> {
+        match self.0.into_iter().next() {
+            None => Ok(()),
+            Some((name, value)) => Err(Failure::invalid(name, value, "no such parameter")),
+        }
+    }
+}
+
+/// A session's id in a field.
+pub(super) fn session_of(field: &'static str, id: &str) -> Result<SessionId, Failure> {
+    SessionId::parse(id).map_err(|error| wrong_name(field, id, &error))
+}
+
+fn number(
+    field: &'static str,
+    text: &str,
+    bounds: std::ops::RangeInclusive<u64>,
+) -> Result<u64, Failure> {
+    match text.parse() {
+        Ok(number) if bounds.contains(&number) => Ok(number),
+        Ok(_) | Err(_) => Err(Failure::invalid(
+            field,
+            text,
+            format!("a number from {} to {}", bounds.start(), bounds.end()),
+        )),
+    }
+}
+
+pub(super) fn wrong_name(field: &'static str, value: &str, error: &NameError) -> Failure {
+    let bound = match error {
+        NameError::Empty => "at least 1 byte".to_owned(),
+        NameError::TooLong { bytes_max, .. } => format!("at most {bytes_max} bytes"),
+        NameError::Control { .. } => "no control characters".to_owned(),
+        NameError::NotHex { digits } => format!("{digits} lower-case hexadecimal digits"),
+        NameError::NotVisible { .. } => "visible ASCII characters".to_owned(),
+    };
+    Failure::Invalid {
+        field: field.into(),
+        value: value.to_owned(),
+        detail: format!("`{field}` {error}"),
+        bound,
+    }
+}
+
+/// Undoes percent-encoding; `None` if it does not stand for UTF-8.
+fn decode(raw: &str) -> Option<Cow<'_, str>> {
+    if !raw.contains('%') {
+        return Some(Cow::Borrowed(raw));
+    }
+    let mut bytes = Vec::with_capacity(raw.len());
+    let mut rest = raw.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let digits = [rest.next()?, rest.next()?];
+        let [high, low] = digits.map(|digit| char::from(digit).to_digit(16));
+        bytes.push(u8::try_from(high? * 16 + low?).expect("two digits are a byte"));
+    }
+    String::from_utf8(bytes).ok().map(Cow::Owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use lockring_client::wire::{Acquire, AddNode};
+
+    use super::*;
+
+    fn invalid<T>(parsed: Result<T, Failure>) -> (String, String, String) {
+        match parsed.err() {
+            Some(Failure::Invalid {
+                field,
+                value,
+                bound,
+                ..
+            }) => (field.into_owned(), value, bound),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_body_that_does_not_fit_is_told_by_field_value_and_bound() {
+        let (field, value, bound) = invalid(parse::<Acquire>(br#"{"wait":5}"#));
+        assert_eq!((&*field, &*value), ("wait", "5"));
+        assert!(bound.contains("`wait_ms`"), "{bound}");
+
+        let (field, value, bound) = invalid(parse::<Acquire>(br#"{"wait_ms":"5s"}"#));
+        assert_eq!((&*field, &*value), ("wait_ms", r#""5s""#));
+        assert!(bound.contains("expected u64"), "{bound}");
+
+        let (field, value, _) = invalid(parse::<AddNode>(br#"{"id":4,"api":"x"}"#));
+        assert_eq!((&*field, &*value), ("peer", "absent"));
+
+        let (field, _, bound) = invalid(parse::<Acquire>(br#"{"wait_ms":1,"wait_ms":2}"#));
+        assert_eq!((&*field, &*bound), ("wait_ms", "duplicate field `wait_ms`"));
+
+        for not_an_object in [&b"[]"[..], b"[1]", b"7", b"null", b"\"x\""] {
+            let (field, ..) = invalid(parse::<Acquire>(not_an_object));
+            assert_eq!(field, "body");
+        }
+    }
+
+    #[test]
+    fn what_is_not_json_is_malformed() {
+        for body in [&b"{"[..], b"{}{}", b"wait_ms=5", b"\xff", b"{\"a\":01}"] {
+            let parsed = parse::<Acquire>(body);
+            assert!(matches!(parsed, Err(Failure::Malformed(_))), "{body:?}");
+        }
+    }
+
+    #[test]
+    fn a_query_is_read_strictly() {
+        let of = |query: &str| parameters(&format!("/x?{query}").parse().unwrap()).unwrap();
+        let mut all = of("limit=7&consistency=stale&min_revision=3");
+        assert_eq!(all.rows().unwrap(), 7);
+        assert_eq!(
+            all.freshness().unwrap(),
+            Freshness {
+                consistency: Consistency::Stale,
+                min_revision: Some(3)
+            }
+        );
+        all.end().unwrap();
+        assert_eq!(of("").rows().unwrap(), limits::PAGE_ROWS_DEFAULT);
+        assert_eq!(
+            of("prefix=a%2Fb+c").text("prefix").unwrap().unwrap(),
+            "a/b c"
+        );
+        assert_eq!(invalid(of("limit=0").rows()).2, "a number from 1 to 1000");
+        assert_eq!(invalid(of("limit=1&limit=2").rows()).2, "given once");
+        assert_eq!(invalid(of("colour=red").end()).0, "colour");
+        assert_eq!(invalid(of("consistency=x").freshness()).1, "x");
+    }
+
+    #[test]
+    fn a_segment_is_decoded_once_and_must_be_text() {
+        assert_eq!(decode("a%2Fb%20%C3%A9").unwrap(), "a/b é");
+        assert_eq!(decode("a%252F").unwrap(), "a%2F");
+        for wrong in ["%", "%2", "%zz", "%ff", "a%+1"] {
+            assert_eq!(decode(wrong), None, "{wrong}");
+        }
+    }
+}

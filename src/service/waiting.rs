@@ -1,0 +1,170 @@
+//! Parked calls: callers that wait for a lock, between their place in the log and their answer.
+//!
+//! A place in a queue is replicated; the call that waits for it is not. The call takes a seat here
+//! *before* its command is proposed, because the grant may be applied before the proposer runs
+//! again, and what is told to an empty room is lost. News that is older than the place itself
+//! (the same session may have held the same lock a moment ago) is told apart by its revision.
+//!
+//! A seat that may have missed news says so once, and its caller looks at the machine. So news is
+//! only ever a shortcut: nothing depends on its arrival but time.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use lockring_core::{Grant, LockName, Refusal, SessionId};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+/// News kept for a caller whose proposal has not returned yet; beyond it, the caller looks.
+const TOLD_MAX: usize = 8;
+
+type Seats = HashMap<(SessionId, LockName), Vec<Arc<Slot>>>;
+
+/// All parked calls of this node.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    seats: Mutex<Seats>,
+    parked: AtomicUsize,
+}
+
+/// What a parked call may be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// The lease is its session's.
+    Granted { revision: u64, grant: Grant },
+    /// The place is gone; `None` if the session gave it up itself.
+    Ended {
+        revision: u64,
+        refusal: Option<Refusal>,
+    },
+    /// Something may have been missed.
+    Lost,
+}
+
+/// One parked call's seat; dropping it leaves.
+#[derive(Debug)]
+pub(super) struct Seat<'a> {
+    waiting: &'a Waiting,
+    key: (SessionId, LockName),
+    slot: Arc<Slot>,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    inbox: Mutex<Inbox>,
+    bell: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Inbox {
+    told: Vec<Told>,
+    lost: bool,
+}
+
+impl Waiting {
+    /// Takes a seat for news of this session and lock.
+    pub(super) fn sit(&self, session: SessionId, lock: LockName) -> Seat<'_> {
+        let seat = Seat {
+            waiting: self,
+            key: (session, lock),
+            slot: Arc::default(),
+        };
+        self.parked.fetch_add(1, Ordering::SeqCst);
+        seat.enter();
+        seat
+    }
+
+    /// How many calls are parked.
+    pub(super) fn parked(&self) -> usize {
+        self.parked.load(Ordering::SeqCst)
+    }
+
+    /// Tells all that sit there; `news` is made only if somebody does.
+    pub(super) fn tell(&self, session: SessionId, lock: &LockName, news: impl Fn() -> Told) {
+        let seats = self.seats.lock();
+        for slot in seats.get(&(session, lock.clone())).into_iter().flatten() {
+            slot.tell(news());
+        }
+    }
+
+    /// Tells everybody that something may have been missed.
+    pub(super) fn lose_all(&self) {
+        let seats = self.seats.lock();
+        for slot in seats.values().flatten() {
+            slot.tell(Told::Lost);
+        }
+    }
+}
+
+impl Slot {
+    fn tell(&self, news: Told) {
+        let mut inbox = self.inbox.lock();
+        if news == Told::Lost || inbox.told.len() == TOLD_MAX {
+            inbox.lost = true;
+        } else {
+            inbox.told.push(news);
+        }
+        drop(inbox);
+        self.bell.notify_one();
+    }
+
+    /// The first news that is newer than `since`.
+    fn take(&self, since: u64) -> Option<Told> {
+        let mut inbox = self.inbox.lock();
+        inbox.told.retain(|told| match told {
+            Told::Granted { revision, .. } | Told::Ended { revision, .. } => *revision > since,
+            Told::Lost => true,
+        });
+        if !inbox.told.is_empty() {
+            return Some(inbox.told.remove(0));
+        }
+        std::mem::take(&mut inbox.lost).then_some(Told::Lost)
+    }
+}
+
+impl Seat<'_> {
+    /// Waits for news that is newer than `since`. Cancel-safe: news stays until it is taken.
+    pub(super) async fn news(&self, since: u64) -> Told {
+        loop {
+            if let Some(told) = self.slot.take(since) {
+                return told;
+            }
+            self.slot.bell.notified().await;
+        }
+    }
+
+    /// Moves to another session's seat, when a replay told which session really waits. What was
+    /// told there before is lost, so the caller has to look.
+    pub(super) fn move_to(&mut self, session: SessionId) {
+        if self.key.0 != session {
+            self.leave();
+            self.key.0 = session;
+            self.enter();
+            self.slot.tell(Told::Lost);
+        }
+    }
+
+    fn enter(&self) {
+        let mut seats = self.waiting.seats.lock();
+        let here = seats.entry(self.key.clone()).or_default();
+        here.push(Arc::clone(&self.slot));
+    }
+
+    fn leave(&self) {
+        let mut seats = self.waiting.seats.lock();
+        if let Some(here) = seats.get_mut(&self.key) {
+            here.retain(|slot| !Arc::ptr_eq(slot, &self.slot));
+            if here.is_empty() {
+                seats.remove(&self.key);
+            }
+        }
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        self.leave();
+        self.waiting.parked.fetch_sub(1, Ordering::SeqCst);
+    }
+}
