@@ -3,9 +3,10 @@
 //! What a verb found out goes to standard output, as a table for people or with `--json` for
 //! programs; everything else goes to standard error. The exit codes are in [`exit`] and in
 //! `lockring --help`.
-
+mod bench;
 mod completions;
 mod dev;
+mod endpoints;
 mod exit;
 mod print;
 mod serve;
@@ -41,6 +42,8 @@ enum Verb {
     /// Run a whole cluster on this machine, to try things with
     Dev(dev::Dev),
 
+    /// Measure a cluster under load
+    Bench(bench::Bench),
     /// Print a completion script for a shell
     Completions(completions::Completions),
 }
@@ -51,6 +54,7 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().verb {
         Verb::Serve(verb) => verb.run(),
         Verb::Dev(verb) => verb.run(),
+        Verb::Bench(verb) => verb.run(),
         Verb::Completions(verb) => verb.run(),
     };
     exit::code_of(done)

@@ -260,13 +260,13 @@ fn snapshots(draft: &Draft) -> Result<Snapshots, ConfigError> {
         every_entries: origin.number(
             "snapshots.every_entries",
             said.every_entries.as_ref(),
-            100_000,
+            50_000,
             10..=100_000_000,
         )?,
         keep_entries: origin.number(
             "snapshots.keep_entries",
             said.keep_entries.as_ref(),
-            10_000,
+            5_000,
             0..=10_000_000,
         )?,
     })
