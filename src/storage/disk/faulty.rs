@@ -70,7 +70,7 @@ struct State {
     syncs: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Contents {
     now: Vec<u8>,
     durable: Vec<u8>,
@@ -91,6 +91,14 @@ impl FaultDisk {
         for operation in operations {
             state.perform(operation.clone());
         }
+        state.crash(tear);
+        Self(Arc::new(Mutex::new(state)))
+    }
+
+    /// The disk that is left when the power goes now; this one stays as it is.
+    #[must_use]
+    pub fn crash(&self, tear: Tear) -> Self {
+        let mut state = self.0.lock().copy();
         state.crash(tear);
         Self(Arc::new(Mutex::new(state)))
     }
@@ -155,6 +163,17 @@ impl FaultDisk {
 }
 
 impl State {
+    /// The same contents, without faults and without a history.
+    fn copy(&self) -> Self {
+        Self {
+            files: self.files.clone(),
+            names: self.names.clone(),
+            durable_names: self.durable_names.clone(),
+            unsynced_names: self.unsynced_names.clone(),
+            ..Self::default()
+        }
+    }
+
     fn perform(&mut self, operation: Operation) {
         match &operation {
             Operation::Create { path, file } => {

@@ -93,8 +93,8 @@ impl Writer {
     }
 
     /// Makes sure there is a segment that can be written: the first one, or one after a torn one.
-    /// What lies in front of a torn batch is synced first: the crash may have been ours alone, so
-    /// that the believed records are in the kernel's cache only.
+    /// What was believed is synced first, names too: if the process was killed but the power
+    /// stayed, some of it may be in the kernel's cache only.
     pub(super) fn settle(&mut self, shared: &Shared) -> Result<(), Failure> {
         if let Some(current) = &self.current {
             let path = &current.segment.path;
@@ -103,6 +103,9 @@ impl Writer {
                 .file
                 .sync_data()
                 .map_err(failed("syncing", path))?;
+            self.disk
+                .sync_dir(&self.dir)
+                .map_err(failed("syncing", &self.dir))?;
         }
         if self.current.as_ref().is_none_or(|current| current.torn) {
             self.upkeep.prepare_now();

@@ -1,6 +1,9 @@
 //! The log on a disk that forgets, tears and fails.
 
 mod behaviour;
+mod crash;
+mod damage;
+mod model;
 
 use std::io;
 use std::path::Path;
