@@ -193,3 +193,47 @@ impl View {
         ))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replaced_entry_is_read_from_memory_while_its_truncation_is_not_in_the_file() {
+        let mut view = View::new(0..0, false, Places::default(), BTreeMap::new(), 0);
+        let place = Place {
+            segment: 1,
+            offset: 36,
+            length: 40,
+        };
+        let (old, new) = (Bytes::from_static(b"old"), Bytes::from_static(b"new"));
+        view.append(0, &[old.clone()]);
+        view.truncate_from(0);
+        view.append(0, &[new.clone()]);
+        view.written(
+            &Record::Entry {
+                index: 0,
+                bytes: old,
+            },
+            place,
+        );
+        view.shrink();
+        assert!(matches!(view.source(0), Some(Source::Memory(bytes)) if bytes == "new"));
+        view.written(&Record::TruncateAfter(None), place);
+        view.shrink();
+        assert!(matches!(view.source(0), Some(Source::Memory(bytes)) if bytes == "new"));
+        view.written(
+            &Record::Entry {
+                index: 0,
+                bytes: new,
+            },
+            place,
+        );
+        view.shrink();
+        assert_eq!(
+            view.tail_first(),
+            1,
+            "what is in a file may leave the memory"
+        );
+    }
+}
