@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use crate::digest::Digest;
 use crate::fence::Fence;
 use crate::name::{LockName, Owner, RequestId, SessionId};
 use crate::time::{ClusterTime, Stamp, Ttl};
@@ -99,6 +100,73 @@ pub enum Acquirer {
     /// queue if it never becomes one. Its TTL counts from the grant, for until then its client
     /// knows no session that it could renew.
     OneLease(NewSession),
+}
+
+impl Op {
+    /// What tells this call from another under the same request id. The session that a call
+    /// proposes to open does not count: each repetition may propose its own.
+    pub(crate) fn digest(&self) -> u64 {
+        let mut digest = Digest::new();
+        match self {
+            Self::Open(new) => {
+                digest.write_number(1);
+                new.write_to(&mut digest);
+            }
+            Self::Renew { sessions } => {
+                digest.write_number(2);
+                for session in sessions {
+                    digest.write_session(*session);
+                }
+            }
+            Self::Close { session } => {
+                digest.write_number(3);
+                digest.write_session(*session);
+            }
+            Self::Acquire { by, lock, wait_ms } => {
+                match by {
+                    Acquirer::Session(session) => {
+                        digest.write_number(4);
+                        digest.write_session(*session);
+                    }
+                    Acquirer::OneLease(new) => {
+                        digest.write_number(5);
+                        new.write_to(&mut digest);
+                    }
+                }
+                digest.write_text(lock.as_str());
+                digest.write_number(*wait_ms);
+            }
+            Self::Abandon {
+                session,
+                lock,
+                attachment,
+            } => {
+                digest.write_number(6);
+                digest.write_session(*session);
+                digest.write_text(lock.as_str());
+                digest.write_number(*attachment);
+            }
+            Self::Release {
+                session,
+                lock,
+                fence,
+            } => {
+                digest.write_number(7);
+                digest.write_session(*session);
+                digest.write_text(lock.as_str());
+                digest.write_number(fence.number());
+            }
+        }
+        digest.finish()
+    }
+}
+
+impl NewSession {
+    fn write_to(&self, digest: &mut Digest) {
+        digest.write_number(self.ttl.ms());
+        digest.write_text(self.owner.as_str());
+        digest.write_text(&self.metadata);
+    }
 }
 
 impl Entry {

@@ -1,4 +1,72 @@
-//! The deterministic machine of lockring.
+//! The deterministic machine of lockring: who holds which lock, and under which number.
+//!
+//! A log of entries goes in, answers and events come out, and every replica that applies the same
+//! log is in the same state. There is no clock here, no disk, no socket, no thread, no float, no
+//! chance: time arrives as stamps in the log, ids arrive as names drawn elsewhere.
+//!
+//! ```
+//! use lockring_core::*;
+//!
+//! let mut machine = Machine::new();
+//! let session = SessionId::from_bits(7);
+//! let db = LockName::parse("db")?;
+//! let open = Op::Open(NewSession {
+//!     session,
+//!     ttl: Ttl::parse(10_000)?,
+//!     owner: Owner::parse("billing")?,
+//!     metadata: String::new(),
+//! });
+//! let acquire = Op::Acquire {
+//!     by: Acquirer::Session(session),
+//!     lock: db.clone(),
+//!     wait_ms: 0,
+//! };
+//! let entry = Entry {
+//!     stamp: Stamp { term: 1, at: ClusterTime(1_000), wall_ms: 0 },
+//!     commands: vec![
+//!         Command { request: None, op: open },
+//!         Command { request: None, op: acquire },
+//!     ],
+//! };
+//!
+//! let applied = machine.apply(1, &entry);
+//! assert_eq!(
+//!     applied.replies[1].outcome,
+//!     Outcome::Granted(Grant {
+//!         session,
+//!         fence: Fence::claimed(1),
+//!         expires_at: ClusterTime(11_000),
+//!     })
+//! );
+//!
+//! // Nobody renews; ten seconds of cluster time later the lock is free again, and gone.
+//! machine.apply(1, &Entry::tick(1, ClusterTime(11_000), 0));
+//! assert_eq!(machine.lock(&db), None);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What always holds
+//!
+//! - I1 Incompatible leases never coexist: a lock has at most one lease.
+//! - I2 Fences strictly rise over the whole cluster, whatever is deleted or restored.
+//! - I3 No lease without a live session; when a session ends, its leases and places go in the
+//!   same apply.
+//! - I4 A free lock that nobody waits for is absent, from every table and index.
+//! - I5 A waiter is never also a holder of the same lock.
+//! - I6 The clock never falls.
+//! - I7 A stamp counts only in the term that it was written in.
+//! - I8 The same request id has the same outcome; only what is left of the time is today's.
+//! - I9 Replicas at the same revision have the same snapshot bytes and so the same digest.
+//! - I13 Grants of one lock follow the order of arrival among those who are still there.
+//!
+//! (I10 and I11 are of rings, I12 is of consensus.)
+//!
+//! # In which order to read
+//!
+//! `name`, `time`, `fence`, [`limits`]: the words. `command`, `outcome`, `event`, `view`: what
+//! goes in, comes back, is told, is shown. `session`, `lock`, `deadlines`: the tables, which do
+//! not know each other, on pages from `paged`. `machine`: where they meet. `snapshot`, `digest`,
+//! `audit`: the whole as bytes, as a number, and whether it holds together.
 
 #![no_std]
 #![deny(missing_docs)]
@@ -7,13 +75,19 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod audit;
 mod command;
+mod deadlines;
+mod digest;
 mod event;
 mod fence;
 pub mod limits;
+mod lock;
 mod machine;
 mod name;
 mod outcome;
+mod paged;
+mod session;
 mod snapshot;
 mod time;
 mod view;

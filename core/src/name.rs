@@ -4,9 +4,11 @@
 
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
+use core::borrow::Borrow;
 use core::fmt;
 use core::str::FromStr;
 
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha1::{Digest, Sha1};
 
@@ -80,6 +82,18 @@ impl LockName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// What sorts before every name: a place to begin a range, never the name of a lock.
+    pub(crate) fn floor() -> Self {
+        Self("".into())
+    }
+}
+
+/// Names order as their text does, so tables of names can be searched by text.
+impl Borrow<str> for LockName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
 }
 
 /// Text that a person or program supplies: not empty, bounded, no control characters.
@@ -126,8 +140,20 @@ impl Serialize for LockName {
 
 impl<'de> Deserialize<'de> for LockName {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let name = <&str>::deserialize(from)?;
-        Self::parse(name).map_err(serde::de::Error::custom)
+        from.deserialize_str(Parse(Self::parse))
+    }
+}
+
+/// Reads text of any format and parses it at once, so that nothing invalid gets past a door.
+struct Parse<T>(fn(&str) -> Result<T, NameError>);
+
+impl<T> Visitor<'_> for Parse<T> {
+    type Value = T;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("text")
+    }
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        (self.0)(text).map_err(E::custom)
     }
 }
 
@@ -237,7 +263,7 @@ impl fmt::Debug for RequestId {
 }
 
 /// Who opened a session, in the client's own words: at most 128 bytes, no control characters.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct Owner(Arc<str>);
 
 impl Owner {
@@ -256,6 +282,12 @@ impl Owner {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Owner {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_str(Parse(Self::parse))
     }
 }
 

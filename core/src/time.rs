@@ -50,6 +50,7 @@ pub struct Stamp {
 
 /// How long a session lives without a renewal: 500 ms to one hour, never rounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u64")]
 pub struct Ttl(u64);
 
 /// A TTL outside its bounds.
@@ -67,6 +68,13 @@ impl fmt::Display for TtlError {
 }
 
 impl core::error::Error for TtlError {}
+
+impl TryFrom<u64> for Ttl {
+    type Error = TtlError;
+    fn try_from(ttl_ms: u64) -> Result<Self, TtlError> {
+        Self::parse(ttl_ms)
+    }
+}
 
 impl Ttl {
     /// A TTL of this many milliseconds.

@@ -1,0 +1,138 @@
+//! What readers are shown.
+
+use core::ops::Bound;
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::{Machine, places};
+use crate::limits::LISTED_MAX;
+use crate::lock::{Lock, Waiter, as_count};
+use crate::name::{LockName, SessionId};
+use crate::outcome::{Gone, Queued};
+use crate::session::Session;
+use crate::view::{Counts, LeaseRow, LockView, SessionView, WaitRow, WaiterView};
+
+impl Machine {
+    /// One lock, if in use.
+    #[must_use]
+    pub fn lock(&self, lock: &LockName) -> Option<LockView> {
+        let row = self.locks.get(lock)?;
+        Some(self.lock_view(lock, row))
+    }
+
+    /// Locks in use whose names start with `prefix`, in order, after `after`, at most `rows`.
+    #[must_use]
+    pub fn locks(&self, prefix: &str, after: Option<&LockName>, rows: usize) -> Vec<LockView> {
+        let from = match after.map(LockName::as_str) {
+            Some(after) if after >= prefix => Bound::Excluded(after),
+            Some(_) | None => Bound::Included(prefix),
+        };
+        self.locks
+            .rows
+            .from(from)
+            .take_while(|(name, _)| name.as_str().starts_with(prefix))
+            .take(rows)
+            .map(|(name, row)| self.lock_view(name, row))
+            .collect()
+    }
+
+    /// One live session.
+    ///
+    /// # Errors
+    /// [`Gone`] if it is not alive.
+    pub fn session(&self, session: SessionId) -> Result<SessionView, Gone> {
+        match self.sessions.get(session) {
+            Some(row) => Ok(self.session_view(session, row)),
+            None => Err(self.sessions.cause(session)),
+        }
+    }
+
+    /// Live sessions in the order of ids, after `after`, at most `rows`; of one owner if given.
+    #[must_use]
+    pub fn sessions(
+        &self,
+        owner: Option<&str>,
+        after: Option<SessionId>,
+        rows: usize,
+    ) -> Vec<SessionView> {
+        let from = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        self.sessions
+            .rows
+            .from(from)
+            .filter(|(_, row)| owner.is_none_or(|owner| row.owner.as_str() == owner))
+            .take(rows)
+            .map(|(id, row)| self.session_view(*id, row))
+            .collect()
+    }
+
+    /// The place of a session in a lock's queue.
+    #[must_use]
+    pub fn place(&self, session: SessionId, lock: &LockName) -> Option<Queued> {
+        let (position, waiter) = self.locks.place(session, lock)?;
+        Some(places::queued(position, waiter))
+    }
+
+    /// How much it holds.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts {
+            sessions: self.sessions.rows.len(),
+            locks: self.locks.rows.len(),
+            leases: self.locks.leases_len(),
+            waiters: self.locks.places_len(),
+        }
+    }
+
+    fn lock_view(&self, name: &LockName, row: &Lock) -> LockView {
+        LockView {
+            lock: name.clone(),
+            holders: self.holders(name),
+            queue: row
+                .waiters()
+                .take(LISTED_MAX)
+                .map(|waiter| self.waiter_view(waiter))
+                .collect(),
+            queue_total: as_count(row.queue_len()),
+            highest_fence: row.lease.fence,
+        }
+    }
+
+    fn waiter_view(&self, waiter: &Waiter) -> WaiterView {
+        let session = self.sessions.get(waiter.session);
+        let session = session.expect("no place without a session");
+        WaiterView {
+            session: waiter.session,
+            owner: session.owner.clone(),
+            ticket: waiter.ticket,
+            since: waiter.since,
+            until: waiter.until,
+        }
+    }
+
+    fn session_view(&self, id: SessionId, row: &Session) -> SessionView {
+        let leases = self.locks.leases_of(id).take(LISTED_MAX).map(|lock| {
+            let held = self.locks.get(lock).expect("a lease is of a lock in use");
+            LeaseRow {
+                lock: lock.clone(),
+                fence: held.lease.fence,
+            }
+        });
+        let waits = self.locks.places_of(id).take(LISTED_MAX);
+        let waits = waits.filter_map(|(lock, ticket)| {
+            let (position, _) = self.locks.waiter(lock, ticket)?;
+            let lock = lock.clone();
+            Some(WaitRow { lock, position })
+        });
+        SessionView {
+            session: id,
+            owner: row.owner.clone(),
+            metadata: String::from(&*row.metadata),
+            ttl: row.ttl,
+            expires_at: row.expires_at,
+            leases: leases.collect(),
+            leases_total: row.leases,
+            waits: waits.collect(),
+        }
+    }
+}
