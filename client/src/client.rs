@@ -262,7 +262,10 @@ impl Client {
         loop {
             let site = self.inner.endpoints.pick();
             let sent = BootTime::now();
-            let error = match self.attempt(&site, request, decode, deadline).await {
+            let error = match self
+                .attempt(&site, request, decode, deadline, &mut certain)
+                .await
+            {
                 Attempt::Success(body) => return Ok(Answer { sent, body }),
                 Attempt::Refused(problem) => {
                     certain.answered(problem.code);
@@ -349,6 +352,7 @@ impl Client {
         request: &Request,
         decode: Decode<T>,
         deadline: Instant,
+        certain: &mut Certain,
     ) -> Attempt<T> {
         let until = deadline.min(Instant::now() + request.attempt);
         let asked = async {
@@ -357,6 +361,7 @@ impl Client {
                 if !matches!(attempt, Attempt::Unanswered(_)) {
                     return attempt;
                 }
+                certain.unanswered();
                 site.forget_idle();
             }
             let within = self.inner.times.connect;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use lockring_core::Fence;
 
 use crate::error::{Error, LostCause};
+use crate::ledger::Ending;
 use crate::session::{Owner, Shared};
 use crate::wire::Release;
 
@@ -103,6 +104,7 @@ impl LockGuard {
         let mut releasing = Releasing {
             shared,
             lock: &self.lock,
+            fence: self.fence,
             settled: false,
         };
         let body = Release {
@@ -130,6 +132,7 @@ impl Drop for LockGuard {
             let shared = &self.owner.shared;
             shared.ledger().dropped(&self.lock, self.fence);
             shared.left.notify_one();
+            shared.unsure.notify_one();
         }
     }
 }
@@ -138,16 +141,16 @@ impl Drop for LockGuard {
 struct Releasing<'a> {
     shared: &'a Shared,
     lock: &'a str,
+    fence: Fence,
     settled: bool,
 }
 
 impl Drop for Releasing<'_> {
     fn drop(&mut self) {
         if self.settled {
-            self.shared.ledger().settle(self.lock);
-            self.shared.settled.send_replace(());
+            self.shared.settle(self.lock, Ending::Release(self.fence));
         } else {
-            self.shared.ledger().give_back(self.lock);
+            self.shared.ledger().give_back(self.lock, self.fence);
             self.shared.left.notify_one();
         }
     }

@@ -9,9 +9,10 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lockring_core::Fence;
+use tokio::time::Instant;
 
 use crate::client::Client;
 use crate::countdown::BootTime;
@@ -22,14 +23,11 @@ use crate::wire::{Closed, Release};
 
 /// Renewals are due after this share of the TTL, and tried for half of it at a time.
 const RENEWALS_PER_TTL: u32 = 3;
-/// Pauses between looks at a lock that may have been granted to a caller that left.
-const LOOKS: [Duration; 5] = [
-    Duration::from_millis(0),
-    Duration::from_millis(20),
-    Duration::from_millis(100),
-    Duration::from_millis(500),
-    Duration::from_secs(2),
-];
+/// The pause before the first look at a lock that may have been granted to a caller that left;
+/// each further one is twice as long, up to the longest.
+const LOOK_FIRST: Duration = Duration::from_millis(20);
+/// See [`LOOK_FIRST`].
+const LOOK_MAX: Duration = Duration::from_secs(2);
 
 /// Keeps the session until it is lost or nobody wants it; then closes it, as far as that can be
 /// done. `sent` is when it was asked for.
@@ -40,6 +38,7 @@ pub(crate) async fn keep(shared: Arc<Shared>, sent: BootTime) -> Result<Closed, 
         () = shared.unwanted.notified() => LostCause::Closed,
         cause = renew(&shared, sent) => cause,
         never = release(&shared) => match never {},
+        never = look(&shared) => match never {},
     };
     shared.lose(cause);
     match cause {
@@ -87,7 +86,9 @@ async fn renew(shared: &Shared, opened: BootTime) -> LostCause {
                 if let Some(cause) = shared.gone(&error) {
                     return cause;
                 }
-                shared.tell(State::AtRisk(Instant::now() + shared.remaining()));
+                shared.tell(State::AtRisk(
+                    std::time::Instant::now() + shared.remaining(),
+                ));
                 // A server that refuses does so at once, and is not to be asked in a tight loop.
                 due = BootTime::now().plus(pause / 8);
             }
@@ -95,20 +96,16 @@ async fn renew(shared: &Shared, opened: BootTime) -> LostCause {
     }
 }
 
-/// Brings the endings that the ledger has left to their end, one after the other.
+/// Releases the leases that nobody wants, one after the other.
 async fn release(shared: &Shared) -> Infallible {
     loop {
-        let ending = shared.ledger().take();
-        let Some((lock, ending)) = ending else {
+        let taken = shared.ledger().take_release();
+        let Some((lock, fence)) = taken else {
             shared.left.notified().await;
             continue;
         };
-        match ending {
-            Ending::Release(fence) => release_one(shared, &lock, fence).await,
-            Ending::Unsure => look(shared, &lock).await,
-        }
-        shared.ledger().settle(&lock);
-        shared.settled.send_replace(());
+        release_one(shared, &lock, fence).await;
+        shared.settle(&lock, Ending::Release(fence));
     }
 }
 
@@ -133,18 +130,72 @@ async fn release_one(shared: &Shared, lock: &str, fence: Fence) {
     }
 }
 
-/// Looks whether a caller that left was granted the lock after all, and releases it then. The
-/// server gives up the caller's place when it sees that the connection is closed; until it has,
-/// the lock may still be granted.
-async fn look(shared: &Shared, lock: &str) {
-    for pause in LOOKS {
-        tokio::time::sleep(pause).await;
-        match found(&shared.client, &shared.id, lock).await {
-            Ok(Found::Lease(fence)) => return release_one(shared, lock, fence).await,
-            Ok(Found::Nothing) => return,
-            Ok(Found::MayWait) | Err(_) => {}
+/// A lock to look at.
+struct Look {
+    lock: String,
+    number: u64,
+    pause: Duration,
+    due: Instant,
+    /// Whether the look before found nothing.
+    nothing_before: bool,
+}
+
+/// Looks at the locks that may have been granted to callers that left, and has what it finds
+/// released. The server gives up a caller's place when it sees the closed connection; a place
+/// whose server died remains, and can still be granted. So a look goes on while there is a place,
+/// and believes that there is none when it has seen none twice: the request may have been under
+/// way at the first time.
+async fn look(shared: &Shared) -> Infallible {
+    let mut looks = Vec::new();
+    loop {
+        while let Some((lock, number)) = shared.take_look() {
+            let (pause, due) = (LOOK_FIRST, Instant::now() + LOOK_FIRST);
+            looks.push(Look {
+                lock,
+                number,
+                pause,
+                due,
+                nothing_before: false,
+            });
+        }
+        let Some(next) = looks.iter().map(|look| look.due).min() else {
+            shared.unsure.notified().await;
+            continue;
+        };
+        tokio::select! {
+            () = tokio::time::sleep_until(next) => {}
+            () = shared.unsure.notified() => continue,
+        }
+        for mut look in std::mem::take(&mut looks) {
+            if look.due > next || look_once(shared, &mut look).await {
+                looks.push(look);
+            }
         }
     }
+}
+
+/// Looks at one lock; whether it has to be looked at again.
+async fn look_once(shared: &Shared, look: &mut Look) -> bool {
+    if !shared.ledger().stands(&look.lock, look.number) {
+        return false;
+    }
+    let nothing = match find(&shared.client, &shared.id, &look.lock).await {
+        Ok(Found::Lease(fence)) => {
+            shared.ledger().found(&look.lock, look.number, fence);
+            shared.left.notify_one();
+            return false;
+        }
+        Ok(Found::Nothing) => true,
+        Ok(Found::MayWait) | Err(_) => false,
+    };
+    if nothing && look.nothing_before {
+        shared.settle(&look.lock, Ending::Look(look.number));
+        return false;
+    }
+    look.nothing_before = nothing;
+    look.pause = (look.pause * 2).min(LOOK_MAX);
+    look.due = Instant::now() + look.pause;
+    true
 }
 
 /// What a session has of a lock.
@@ -154,7 +205,7 @@ enum Found {
     Nothing,
 }
 
-async fn found(client: &Client, session: &str, lock: &str) -> Result<Found, Error> {
+async fn find(client: &Client, session: &str, lock: &str) -> Result<Found, Error> {
     let view = client.get_lock(lock).await?;
     // Others' sessions are shown by their first digits; a release under the whole id and the fence
     // is refused if two sessions begin alike.

@@ -10,7 +10,8 @@
 //! - while it is being released, nobody may ask.
 //!
 //! A caller that stops asking without having heard an answer may have got the lease. It leaves the
-//! lock *unsure*: somebody has to look, and release what nobody stands for.
+//! lock *unsure*: somebody has to look, and release what nobody stands for. Until a lease has been
+//! found others may ask; then it is theirs to stand for, and the look has become void.
 //!
 //! Nothing here does I/O or waits; the session does.
 
@@ -23,8 +24,8 @@ use lockring_core::Fence;
 pub(crate) enum Ending {
     /// Release the lease.
     Release(Fence),
-    /// Look whether there is one, and release it.
-    Unsure,
+    /// Look whether there is one, and release it. Numbered, to tell a look from the next.
+    Look(u64),
 }
 
 /// One lock that the session has to do with.
@@ -41,19 +42,25 @@ struct Row {
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     rows: BTreeMap<String, Row>,
-    /// Locks whose ending nobody has taken up.
-    left: VecDeque<String>,
+    /// Leases to be released that nobody has taken up.
+    releases: VecDeque<(String, Fence)>,
+    /// Looks to be taken that nobody has taken up.
+    looks: VecDeque<(String, u64)>,
+    looks_begun: u64,
 }
 
 impl Ledger {
-    /// Somebody wants to ask for the lock. `false`: not before its ending is settled.
+    /// Somebody wants to ask for the lock. `false`: not before its release is settled.
     pub(crate) fn ask(&mut self, lock: &str) -> bool {
         let row = self.row(lock);
-        if row.ending.is_some() {
-            return false;
+        match row.ending {
+            Some(Ending::Release(_)) => false,
+            Some(Ending::Look(_)) | None => {
+                row.ending = None;
+                row.asking += 1;
+                true
+            }
         }
-        row.asking += 1;
-        true
     }
 
     /// It was granted, and a guard stands for it.
@@ -104,21 +111,45 @@ impl Ledger {
         true
     }
 
-    /// The next ending to take up.
-    pub(crate) fn take(&mut self) -> Option<(String, Ending)> {
-        let lock = self.left.pop_front()?;
-        let ending = self.row(&lock).ending.expect("what is left has an ending");
-        Some((lock, ending))
+    /// Whoever was releasing the lease could not bring it to its end.
+    pub(crate) fn give_back(&mut self, lock: &str, fence: Fence) {
+        self.releases.push_back((lock.to_owned(), fence));
     }
 
-    /// Whoever had taken the ending up could not bring it to its end.
-    pub(crate) fn give_back(&mut self, lock: &str) {
-        self.left.push_back(lock.to_owned());
+    /// The next lease to release; it is to be settled.
+    pub(crate) fn take_release(&mut self) -> Option<(String, Fence)> {
+        self.releases.pop_front()
     }
 
-    /// The ending is done: the lock may be asked for again.
-    pub(crate) fn settle(&mut self, lock: &str) {
-        self.rows.remove(lock);
+    /// The next look to take; it is to be settled, or turned into a release.
+    pub(crate) fn take_look(&mut self) -> Option<(String, u64)> {
+        self.looks.pop_front()
+    }
+
+    /// A look found a lease. If nobody has asked since, it is to be released.
+    pub(crate) fn found(&mut self, lock: &str, look: u64, fence: Fence) {
+        if self.stands(lock, look) {
+            self.row(lock).ending = Some(Ending::Release(fence));
+            self.releases.push_back((lock.to_owned(), fence));
+        }
+    }
+
+    /// Whether nobody has asked for the lock since this look was called for.
+    pub(crate) fn stands(&self, lock: &str, look: u64) -> bool {
+        self.rows
+            .get(lock)
+            .is_some_and(|row| row.ending == Some(Ending::Look(look)))
+    }
+
+    /// The ending is done; a later one is left as it is.
+    pub(crate) fn settle(&mut self, lock: &str, ending: Ending) {
+        if self
+            .rows
+            .get(lock)
+            .is_some_and(|row| row.ending == Some(ending))
+        {
+            self.rows.remove(lock);
+        }
     }
 
     fn row(&mut self, lock: &str) -> &mut Row {
@@ -140,20 +171,21 @@ impl Ledger {
     }
 
     fn end_unwanted(&mut self, lock: &str) {
+        self.looks_begun += 1;
+        let look = self.looks_begun;
         let row = self.row(lock);
         if row.guards > 0 || row.asking > 0 {
             return;
         }
-        let ending = match row.fence {
-            Some(fence) => Ending::Release(fence),
-            None if row.unsure => Ending::Unsure,
-            None => {
-                self.rows.remove(lock);
-                return;
-            }
-        };
-        row.ending = Some(ending);
-        self.left.push_back(lock.to_owned());
+        if let Some(fence) = row.fence {
+            row.ending = Some(Ending::Release(fence));
+            self.releases.push_back((lock.to_owned(), fence));
+        } else if row.unsure {
+            row.ending = Some(Ending::Look(look));
+            self.looks.push_back((lock.to_owned(), look));
+        } else {
+            self.rows.remove(lock);
+        }
     }
 }
 
@@ -164,8 +196,8 @@ mod tests {
     const F3: Fence = Fence::claimed(3);
     const F4: Fence = Fence::claimed(4);
 
-    fn release(fence: Fence) -> Option<(String, Ending)> {
-        Some(("db".to_owned(), Ending::Release(fence)))
+    fn release(fence: Fence) -> Option<(String, Fence)> {
+        Some(("db".to_owned(), fence))
     }
 
     #[test]
@@ -175,12 +207,12 @@ mod tests {
         ledger.granted("db", F3);
         ledger.granted("db", F3);
         ledger.dropped("db", F3);
-        assert_eq!(ledger.take(), None);
+        assert_eq!(ledger.take_release(), None);
         ledger.dropped("db", F3);
         assert!(!ledger.ask("db"));
-        assert_eq!(ledger.take(), release(F3));
+        assert_eq!(ledger.take_release(), release(F3));
         assert!(!ledger.ask("db"));
-        ledger.settle("db");
+        ledger.settle("db", Ending::Release(F3));
         assert!(ledger.ask("db"));
     }
 
@@ -191,7 +223,7 @@ mod tests {
         ledger.granted("db", F3);
         assert!(ledger.ask("db"));
         ledger.dropped("db", F3);
-        assert_eq!(ledger.take(), None);
+        assert_eq!(ledger.take_release(), None);
         ledger.granted("db", F3);
         assert!(ledger.release("db", F3));
     }
@@ -204,7 +236,7 @@ mod tests {
         assert!(ledger.ask("db"));
         assert!(!ledger.release("db", F3));
         ledger.refused("db");
-        assert_eq!(ledger.take(), release(F3));
+        assert_eq!(ledger.take_release(), release(F3));
     }
 
     #[test]
@@ -212,11 +244,31 @@ mod tests {
         let mut ledger = Ledger::default();
         assert!(ledger.ask("db"));
         ledger.unanswered("db");
-        assert_eq!(ledger.take(), Some(("db".to_owned(), Ending::Unsure)));
-        assert!(!ledger.ask("db"));
-        ledger.give_back("db");
-        assert_eq!(ledger.take(), Some(("db".to_owned(), Ending::Unsure)));
-        ledger.settle("db");
+        let (_, look) = ledger.take_look().unwrap();
+        ledger.found("db", look, F3);
+        assert!(
+            !ledger.ask("db"),
+            "the lease that was found is being released"
+        );
+        assert_eq!(ledger.take_release(), release(F3));
+        ledger.settle("db", Ending::Release(F3));
+        assert!(ledger.rows.is_empty());
+    }
+
+    #[test]
+    fn a_look_that_was_overtaken_by_an_asker_ends_nothing() {
+        let mut ledger = Ledger::default();
+        assert!(ledger.ask("db"));
+        ledger.unanswered("db");
+        let (_, look) = ledger.take_look().unwrap();
+        assert!(ledger.ask("db"));
+        ledger.found("db", look, F3);
+        assert_eq!(ledger.take_release(), None);
+        ledger.unanswered("db");
+        let (_, next) = ledger.take_look().unwrap();
+        ledger.settle("db", Ending::Look(look));
+        assert!(!ledger.stands("db", look) && ledger.stands("db", next));
+        ledger.settle("db", Ending::Look(next));
         assert!(ledger.rows.is_empty());
     }
 
@@ -228,7 +280,7 @@ mod tests {
         ledger.granted("db", F4);
         ledger.dropped("db", F3);
         assert!(!ledger.release("db", F3));
-        assert_eq!(ledger.take(), None);
+        assert_eq!(ledger.take_release(), None);
         assert!(ledger.release("db", F4));
     }
 
@@ -237,6 +289,6 @@ mod tests {
         let mut ledger = Ledger::default();
         assert!(ledger.ask("db"));
         ledger.refused("db");
-        assert!(ledger.rows.is_empty() && ledger.left.is_empty());
+        assert!(ledger.rows.is_empty() && ledger.looks.is_empty());
     }
 }

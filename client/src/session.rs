@@ -13,7 +13,7 @@ use crate::countdown::{BootTime, Countdown};
 use crate::error::{Error, LostCause};
 use crate::guard::LockGuard;
 use crate::keeper;
-use crate::ledger::Ledger;
+use crate::ledger::{Ending, Ledger};
 use crate::wire::{Acquire, Certainty, Closed, ErrorCode, GoneCause, OpenSession};
 
 /// How a session fares.
@@ -94,6 +94,7 @@ impl SessionBuilder<'_> {
             unwanted: Notify::new(),
             ledger: Mutex::new(Ledger::default()),
             left: Notify::new(),
+            unsure: Notify::new(),
             settled: watch::Sender::new(()),
         });
         let keeper = tokio::spawn(keeper::keep(shared.clone(), answer.sent));
@@ -128,10 +129,12 @@ pub(crate) struct Shared {
     /// The last handle is gone, or the session is to be closed.
     pub(crate) unwanted: Notify,
     ledger: Mutex<Ledger>,
-    /// The ledger has an ending that nobody has taken up.
+    /// The ledger has a release that nobody has taken up.
     pub(crate) left: Notify,
-    /// An ending was settled.
-    pub(crate) settled: watch::Sender<()>,
+    /// The ledger has a look that nobody has taken up.
+    pub(crate) unsure: Notify,
+    /// A release was settled, so that the lock may be asked for again.
+    settled: watch::Sender<()>,
 }
 
 /// The one thing that all handles hold: when it goes, nobody wants the session any more.
@@ -151,6 +154,15 @@ impl Shared {
     pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         // No panic can leave the ledger half-changed: its methods do not call out.
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn take_look(&self) -> Option<(String, u64)> {
+        self.ledger().take_look()
+    }
+
+    pub(crate) fn settle(&self, lock: &str, ending: Ending) {
+        self.ledger().settle(lock, ending);
+        self.settled.send_replace(());
     }
 
     pub(crate) fn remaining(&self) -> Duration {
@@ -232,6 +244,7 @@ impl Asking<'_> {
     fn refused(mut self) {
         self.answered = true;
         self.shared.ledger().refused(self.lock);
+        self.shared.unsure.notify_one();
         self.shared.left.notify_one();
     }
 }
@@ -240,6 +253,7 @@ impl Drop for Asking<'_> {
     fn drop(&mut self) {
         if !self.answered {
             self.shared.ledger().unanswered(self.lock);
+            self.shared.unsure.notify_one();
             self.shared.left.notify_one();
         }
     }
