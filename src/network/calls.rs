@@ -1,8 +1,8 @@
 //! Many calls in flight over one connection to a peer, which is opened again whenever it ends.
 //!
-//! **The problem.** A call must cost little (it is on the way of every lock that a follower serves),
-//! must not wait for a slower call before it, and must fail at once when the peer is known to be
-//! gone: whoever waits for a dead peer's timeout cannot elect another leader meanwhile.
+//! **The problem.** A call must cost little (it is on the way of every lock that a follower
+//! serves), must not wait for a slower call before it, and must fail at once when the peer is known
+//! to be gone: whoever waits for a dead peer's timeout cannot elect another leader meanwhile.
 //!
 //! **The answer.** One task owns the connection, both directions of it. It drains the queue of
 //! calls into the write buffer and flushes once, so calls that are made together are written

@@ -12,12 +12,12 @@
 //! **How a call travels.** The caller puts its request into a bounded queue; the one task of the
 //! connection drains the queue into a buffer and writes it out once. On the other side the task of
 //! the connection reads, polls the handlers itself (no task per call), and writes all replies that
-//! are ready at once. So a call on an idle connection costs one write and one read on each side, and
-//! under load many calls share them.
+//! are ready at once. So a call on an idle connection costs one write and one read on each side,
+//! and under load many calls share them.
 //!
-//! **What it does not do.** It knows nothing of consensus: bodies are bytes, kinds are numbers given
-//! by the floor above. It never repeats a call: whether that is safe is not known here. It promises
-//! no delivery: a call that fails says whether it can have been served ([`CallError`]).
+//! **What it does not do.** It knows nothing of consensus: bodies are bytes, kinds are numbers
+//! given by the floor above. It never repeats a call: whether that is safe is not known here. It
+//! promises no delivery: a call that fails says whether it can have been served ([`CallError`]).
 //!
 //! Reading order: `frame`, `transport`, `hello`, `error`, `dial`, `calls`, `stream`, `listen`,
 //! `answer`, `transfer`.

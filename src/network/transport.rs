@@ -49,8 +49,8 @@ pub trait Acceptor: Send + 'static {
     fn accept(&mut self) -> BoxFuture<'_, io::Result<Incoming>>;
 }
 
-/// A connection that was accepted; `open` finishes it (a TLS handshake takes round trips, which must
-/// not hold up the next accept).
+/// A connection that was accepted; `open` finishes it (a TLS handshake takes round trips, which
+/// must not hold up the next accept).
 pub struct Incoming {
     /// Where it comes from, for logs.
     pub from: String,
