@@ -1,6 +1,9 @@
 //! Where the cluster is and who we are: what every verb that talks to one needs.
 
+use std::time::Duration;
+
 use clap::Args;
+use lockring_client::{Client, Error};
 
 /// Where the cluster is and who we are.
 #[derive(Clone, Debug, Args)]
@@ -17,4 +20,39 @@ pub(super) struct Endpoints {
     /// The token to show, if the cluster wants one
     #[arg(long, env = "LOCKRING_TOKEN", hide_env_values = true)]
     pub(super) token: Option<String>,
+}
+
+/// How long a call is tried; a call that changes the membership copies a machine's whole state.
+const CALL_WITHIN: Duration = Duration::from_secs(10);
+const CHANGE_WITHIN: Duration = Duration::from_secs(120);
+
+impl Endpoints {
+    /// A client for these nodes.
+    pub(super) fn client(&self) -> Result<Client, Error> {
+        self.with_times(CALL_WITHIN, Duration::from_secs(3))
+    }
+
+    /// A client that is patient enough for changes of the membership.
+    pub(super) fn patient_client(&self) -> Result<Client, Error> {
+        self.with_times(CHANGE_WITHIN, CHANGE_WITHIN)
+    }
+
+    fn with_times(&self, call: Duration, attempt: Duration) -> Result<Client, Error> {
+        let mut builder = Client::builder().timeout(call).attempt_timeout(attempt);
+        for url in &self.urls {
+            builder = builder.endpoint(url.as_str());
+        }
+        if let Some(token) = &self.token {
+            builder = builder.token(token.as_str());
+        }
+        builder.build()
+    }
+}
+
+/// Runs a verb that makes calls.
+pub(super) fn run_calls(verb: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(verb)
 }

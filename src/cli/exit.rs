@@ -3,6 +3,9 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use lockring_client::Error;
+use lockring_client::wire::ErrorCode;
+
 use super::print;
 
 /// An error that is not the plain "it failed" of code 1.
@@ -52,9 +55,42 @@ pub(super) fn code_of(done: anyhow::Result<()>) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let exit = error.downcast_ref::<Exit>();
-    let code = exit.map_or(1, |exit| exit.code);
+    let call = error.downcast_ref::<Error>();
+    let code = match (exit, call) {
+        (Some(exit), _) => exit.code,
+        (None, Some(call)) => code_of_call(call),
+        (None, None) => 1,
+    };
     if exit.is_none_or(|exit| !exit.message.is_empty()) {
         print::note(format_args!("lockring: {error:#}"));
     }
     ExitCode::from(code)
+}
+
+/// What a call to the cluster came to, as an exit code.
+fn code_of_call(error: &Error) -> u8 {
+    match error {
+        Error::Invalid { .. } => 2,
+        Error::NoAnswer { .. } => 5,
+        Error::Lost(_) => 4,
+        Error::Foreign { .. } => 1,
+        Error::Refused { problem, .. } => match problem.code {
+            ErrorCode::Held | ErrorCode::WaitTimeout | ErrorCode::Delayed => 3,
+            ErrorCode::Unready | ErrorCode::Indeterminate | ErrorCode::Limit => 5,
+            ErrorCode::Invalid
+            | ErrorCode::TooLarge
+            | ErrorCode::UnsupportedMediaType
+            | ErrorCode::MethodNotAllowed
+            | ErrorCode::Malformed => 2,
+            ErrorCode::Deadlock
+            | ErrorCode::LimitMismatch
+            | ErrorCode::UpgradeConflict
+            | ErrorCode::SessionGone
+            | ErrorCode::FenceStale
+            | ErrorCode::NotFound
+            | ErrorCode::Unauthenticated
+            | ErrorCode::Forbidden => 4,
+            ErrorCode::Bug => 1,
+        },
+    }
 }

@@ -3,17 +3,26 @@
 //! What a verb found out goes to standard output, as a table for people or with `--json` for
 //! programs; everything else goes to standard error. The exit codes are in [`exit`] and in
 //! `lockring --help`.
+mod acquire;
 mod bench;
+mod cluster;
 mod completions;
 mod dev;
 mod endpoints;
+mod exec;
 mod exit;
+mod locks;
 mod print;
+mod release;
 mod serve;
+mod session;
+mod span;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use endpoints::run_calls;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -42,20 +51,56 @@ enum Verb {
     /// Run a whole cluster on this machine, to try things with
     Dev(dev::Dev),
 
+    /// Take a lock
+    Acquire(acquire::Acquire),
+    /// Give a lock back
+    Release(release::Release),
+    /// Run a command while holding a lock
+    Exec(exec::Exec),
+    /// See which locks are in use, by whom, and who waits
+    Locks(locks::Locks),
+    /// Open, renew, see and close sessions
+    Session(session::Session),
+    /// See and change the cluster
+    Cluster(cluster::Cluster),
     /// Measure a cluster under load
     Bench(bench::Bench),
     /// Print a completion script for a shell
     Completions(completions::Completions),
+    /// What `exec` runs its command through
+    #[command(hide = true)]
+    ExecChild(exec::ExecChild),
 }
 
 /// The whole program.
 #[must_use]
 pub fn main() -> ExitCode {
-    let done = match Cli::parse().verb {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // To the caller of `exec` a 2 would be its command's.
+            let is_exec = std::env::args_os()
+                .nth(1)
+                .is_some_and(|verb| verb == "exec");
+            if is_exec && error.use_stderr() {
+                let _ = error.print();
+                return ExitCode::from(exec::USAGE);
+            }
+            error.exit()
+        }
+    };
+    let done = match cli.verb {
         Verb::Serve(verb) => verb.run(),
         Verb::Dev(verb) => verb.run(),
+        Verb::Acquire(verb) => run_calls(verb.run()),
+        Verb::Release(verb) => run_calls(verb.run()),
+        Verb::Exec(verb) => verb.run(),
+        Verb::Locks(verb) => run_calls(verb.run()),
+        Verb::Session(verb) => run_calls(verb.run()),
+        Verb::Cluster(verb) => run_calls(verb.run()),
         Verb::Bench(verb) => verb.run(),
         Verb::Completions(verb) => verb.run(),
+        Verb::ExecChild(verb) => verb.run(),
     };
     exit::code_of(done)
 }
