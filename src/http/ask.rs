@@ -188,7 +188,10 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
 
 /// Which field of a body did not fit, and why: found by parsing it again, off the hot path.
 fn wrong_data<T: DeserializeOwned>(body: &[u8], error: &serde_json::Error) -> Failure {
-    let whole: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let whole: serde_json::Value = match serde_json::from_slice(body) {
+        Ok(whole) => whole,
+        Err(error) => return Failure::Malformed(format!("the body is not JSON: {error}")),
+    };
     if !whole.is_object() {
         return not_an_object(body);
     }

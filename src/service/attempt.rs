@@ -15,17 +15,19 @@
 //! A caller with a key can come back for its answer, so a lease that it was granted stays.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering;
 
 use lockring_core::{
     Abandoned, Acquirer, Command, Fence, Grant, LockName, Machine, Op, Outcome, Queued, Refusal,
     Reply, SessionId,
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Sleep, sleep};
 
 use super::waiting::{Seat, Told};
-use super::{Acquired, Answer, COMMIT_WITHIN, Granted, Key, Parked, Service, ServiceError};
+use super::{
+    Acquired, Answer, COMMIT_WITHIN, Granted, Key, Parked, Service, ServiceError, repeatable,
+};
 use crate::consensus::ProposeError;
 
 /// How often one call proposes its command again because it lost sight of what became of it.
@@ -117,7 +119,7 @@ impl<'a> Attempt<'a> {
         session: SessionId,
     ) -> Result<Answer<Acquired>, ServiceError> {
         let service = self.service;
-        let window = Instant::now() + service.inner.settings.poll_window;
+        let mut window = pin!(sleep(service.inner.settings.poll_window));
         let mut seat = service.inner.waiting.sit(session, self.lock.clone());
         for _ in 0..ATTEMPTS_MAX {
             let reply = self.propose().await?;
@@ -134,7 +136,10 @@ impl<'a> Attempt<'a> {
                 attachment: place.attachment,
             };
             seat.move_to(place.session);
-            if let Some(end) = self.parked(&seat, place, reply.revision, window).await {
+            if let Some(end) = self
+                .parked(&seat, place, reply.revision, window.as_mut())
+                .await
+            {
                 // A caller that is turned away without a way back leaves its place behind.
                 if !matches!(end, Err(ServiceError::Unready { .. })) {
                     self.stage = Stage::Settled;
@@ -152,13 +157,14 @@ impl<'a> Attempt<'a> {
         seat: &Seat<'_>,
         mut place: Queued,
         since: u64,
-        window: Instant,
+        mut window: Pin<&mut Sleep>,
     ) -> Option<Result<Answer<Acquired>, ServiceError>> {
         let service = self.service;
         loop {
             let told = tokio::select! {
                 biased;
-                told = timeout_at(window, seat.news(since)) => told.ok(),
+                told = seat.news(since) => Some(told),
+                () = &mut window => None,
                 () = service.inner.stopping.cancelled() => None,
             };
             match told {
@@ -279,7 +285,7 @@ impl Service {
 
     async fn abandon(&self, call: Vanished, session: SessionId, attachment: u64) {
         let command = Command {
-            request: None,
+            request: repeatable(),
             op: Op::Abandon {
                 session,
                 lock: call.lock.clone(),
@@ -299,7 +305,7 @@ impl Service {
 
     async fn give_back(&self, lock: LockName, session: SessionId, fence: Fence) {
         let command = Command {
-            request: None,
+            request: repeatable(),
             op: Op::Release {
                 session,
                 lock,

@@ -319,6 +319,12 @@ impl Key {
     }
 }
 
+/// A request id for a command that is harmless to repeat: under it the command is handed to the
+/// next leader if the one that had it is lost.
+fn repeatable() -> Option<RequestId> {
+    Some(Key::Absent.request())
+}
+
 /// The id of a session that this node opens.
 fn draw_session() -> SessionId {
     SessionId::from_bits(rand::random())

@@ -19,7 +19,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Answer, COMMIT_WITHIN, ServiceError};
+use super::{Answer, COMMIT_WITHIN, ServiceError, repeatable};
 use crate::consensus::{ProposeError, Replica};
 
 /// The least distance between two ticks, and between two commands with renewals.
@@ -116,7 +116,7 @@ pub(super) async fn renew(
 async fn commit(replica: Replica, batch: Vec<Asked>) {
     let sessions = batch.iter().map(|asked| asked.session).collect();
     let command = Command {
-        request: None,
+        request: repeatable(),
         op: Op::Renew { sessions },
     };
     let outcome = replica.propose(command, COMMIT_WITHIN).await;
