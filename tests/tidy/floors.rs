@@ -108,8 +108,9 @@ pub(crate) fn check(file: &File, exports: &BTreeMap<String, String>) -> Vec<Stri
             Some(("lib", _)) | None => return Vec::new(),
             Some((_, allowed)) => allowed,
         },
-        "core" => &[],
-        "client" => &["core"],
+        // Their own name is how their examples and tests see them.
+        "core" => &["core"],
+        "client" => &["core", "client"],
         "jepsen-lite" => &["client"],
         _ => return Vec::new(),
     };
