@@ -1,17 +1,69 @@
-//! (skeleton: signatures that the floors above build on; the consensus builder replaces the bodies)
+//! The replicated log: one door, [`Replica`], behind which many nodes behave as one.
+//!
+//! **What.** Commands go in at any node; they are ordered into one log, made durable on a majority,
+//! applied by every replica's machine, and answered where they came in. Reads are answered by any
+//! node, as of now. The members can change while all of that goes on.
+//!
+//! **How a command travels:** `propose` → `desk` (it gets a tag, and a place to wait at) →
+//! `dispatch` (a batch becomes an entry here, or travels to the leader) → openraft → `journal` (our
+//! write-ahead log) and `peers` (the other nodes) → `applier` (the machine) → `desk` (the answer).
+//!
+//! **What is certain.** An answer is seen in this node's own apply, after the commit. Without one,
+//! the error says which of two things is true: surely nothing happened, or nobody knows. A command
+//! with a request id is repeated under it as long as its caller has time, whatever happens to
+//! leaders meanwhile.
+//!
+//! **What it does not do.** It does not know what the commands mean, and no clock reaches the
+//! machine but through the stamps of `clock.rs`. openraft is named nowhere outside this folder.
+//!
+//! Reading order: `raft`, `desk`, `propose`, `dispatch`, `journal`, `applier`, `role`, `barrier`,
+//! `wire`, `links`, `peers`, `serve`, `admission`, `founding`, `membership`, `snapshot`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use lockring_core::{ClusterTime, Command, Event, Machine, NodeId, Reply};
-use tokio::sync::{broadcast, watch};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{broadcast, oneshot, watch};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+mod raft;
+mod desk;
+mod propose;
+mod dispatch;
+mod journal;
+mod applier;
+mod role;
+mod barrier;
+mod wire;
+mod links;
+mod peers;
+mod serve;
+mod admission;
+mod founding;
+mod membership;
+mod snapshot;
+mod snapshot_stream;
+mod open;
+
+pub use founding::{Founder, Standing};
+pub use open::{OpenError, Options, Timing};
+pub use raft::Member;
+
+use dispatch::{Fate, Job};
+use propose::Proposer;
+use wire::Change;
+
+use crate::clock;
 
 /// One replica of the machine: the only door to the log. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Replica {}
+#[derive(Clone)]
+pub struct Replica {
+    inner: Arc<open::Inner>,
+}
 
 /// What this node is in the cluster at the moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Role {
     /// The current term.
     pub term: u64,
@@ -42,6 +94,9 @@ pub struct News {
     pub revision: u64,
     /// In the order of revisions.
     pub events: Vec<Event>,
+    /// Whether events before this one were skipped, because the replica was brought up to date by
+    /// a snapshot: look at the machine, as after a lag.
+    pub gap: bool,
 }
 
 /// One member of the cluster, for people.
@@ -73,8 +128,21 @@ pub struct ClusterStatus {
     pub members: Vec<MemberStatus>,
 }
 
+/// Numbers for the metrics page. Indexes are of log entries; `None` before the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Figures {
+    pub term: u64,
+    pub leads: bool,
+    pub last_log_index: Option<u64>,
+    pub committed_index: Option<u64>,
+    pub applied_index: Option<u64>,
+    pub snapshot_index: Option<u64>,
+    pub purged_index: Option<u64>,
+    pub revision: u64,
+}
+
 /// Why a change of the membership did not happen.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum MembershipError {
     #[error("node {0} is not a member")]
     NotFound(NodeId),
@@ -86,90 +154,192 @@ pub enum MembershipError {
     Indeterminate(String),
 }
 
+/// The pause before a read barrier is tried again.
+const BARRIER_PAUSE: Duration = Duration::from_millis(5);
+
+impl std::fmt::Debug for Replica {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Replica of node {}", self.inner.id)
+    }
+}
+
+fn deadline_after(within: Duration) -> Instant {
+    Instant::from_std(clock::instant() + within)
+}
+
 impl Replica {
     /// Commits one command; the reply is seen in this node's own apply. On a follower it travels
     /// to the leader first. Void entries are proposed again as long as `within` allows.
-    pub async fn propose(
-        &self,
-        _command: Command,
-        _within: Duration,
-    ) -> Result<Reply, ProposeError> {
-        unimplemented!()
+    ///
+    /// Dropping the future gives the command up: it surely has no effect only if nobody had taken
+    /// it to the log yet.
+    pub async fn propose(&self, command: Command, within: Duration) -> Result<Reply, ProposeError> {
+        let proposer = Proposer {
+            desk: &self.inner.applied.desk,
+            role: &self.inner.role,
+            breaks: &self.inner.applied.breaks,
+        };
+        proposer.propose(command, within).await
     }
 
     /// On the leader: proposes an entry without commands, so that what is due falls due.
     pub async fn tick(&self) -> Result<(), ProposeError> {
-        unimplemented!()
+        let (reply, fate) = oneshot::channel();
+        let sent = self.inner.jobs.send(Job::Tick(reply)).await;
+        sent.map_err(|_| ProposeError::Stopped)?;
+        match fate.await {
+            Ok(Fate::Taken) => Ok(()),
+            Ok(Fate::Refused) => Err(self.unready()),
+            Ok(Fate::Unknown) => Err(ProposeError::Indeterminate),
+            Err(_) => Err(ProposeError::Stopped),
+        }
     }
 
     /// Waits until this replica has applied all that was committed when the call was made
     /// (ReadIndex; barriers that arrive together share one round), and tells the leader's cluster
     /// time then. After it, `view` is linearizable.
-    pub async fn read_barrier(&self, _within: Duration) -> Result<ClusterTime, ProposeError> {
-        unimplemented!()
+    pub async fn read_barrier(&self, within: Duration) -> Result<ClusterTime, ProposeError> {
+        let deadline = deadline_after(within);
+        loop {
+            let point = timeout_at(deadline, self.inner.barrier.point()).await;
+            if let Ok(Some(point)) = point {
+                let applied = self
+                    .wait_progress(deadline, |progress| progress.next_index >= point.next_index);
+                return applied.await.map(|()| point.now);
+            }
+            if self.inner.role.has_changed().is_err() {
+                return Err(ProposeError::Stopped);
+            }
+            let again_at = Instant::from_std(clock::instant() + BARRIER_PAUSE);
+            if again_at >= deadline {
+                return Err(self.unready());
+            }
+            sleep_until(again_at).await;
+        }
     }
 
     /// Waits until this replica has applied this revision.
-    pub async fn wait_applied(
+    pub async fn wait_applied(&self, revision: u64, within: Duration) -> Result<(), ProposeError> {
+        let deadline = deadline_after(within);
+        self.wait_progress(deadline, |progress| progress.revision >= revision)
+            .await
+    }
+
+    async fn wait_progress(
         &self,
-        _revision: u64,
-        _within: Duration,
+        deadline: Instant,
+        reached: impl Fn(&applier::Progress) -> bool,
     ) -> Result<(), ProposeError> {
-        unimplemented!()
+        if reached(&self.inner.applied.progress.borrow()) {
+            return Ok(());
+        }
+        let mut progress = self.inner.applied.progress.subscribe();
+        match timeout_at(deadline, progress.wait_for(|now| reached(now))).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(ProposeError::Stopped),
+            Err(_) => Err(self.unready()),
+        }
+    }
+
+    fn unready(&self) -> ProposeError {
+        let leader = self.inner.role.borrow().leader;
+        ProposeError::Unready { leader }
     }
 
     /// Looks at the machine as this replica has applied it. Keep it short: apply waits meanwhile.
-    pub fn view<R>(&self, _look: impl FnOnce(&Machine) -> R) -> R {
-        unimplemented!()
+    pub fn view<R>(&self, look: impl FnOnce(&Machine) -> R) -> R {
+        look(&self.inner.applied.machine.read())
+    }
+
+    /// One number that all replicas at the same revision agree on, and that revision. It reads all
+    /// of the machine, though not under its lock: call it from a thread that may block.
+    pub fn digest(&self) -> (u64, u64) {
+        let frozen = self.view(Machine::freeze);
+        (frozen.revision(), frozen.digest())
     }
 
     /// Cluster time now, as well as this node can tell (exact on the leader, a lower bound else).
     pub fn now(&self) -> ClusterTime {
-        unimplemented!()
+        let role = self.inner.role.borrow().clone();
+        let counted = match role.leads {
+            true => self.inner.applied.clock.now(role.term),
+            false => None,
+        };
+        counted.unwrap_or_else(|| self.view(Machine::clock))
     }
 
     /// This node's number.
     pub fn id(&self) -> NodeId {
-        unimplemented!()
+        self.inner.id
     }
 
     /// Changes of leadership.
     pub fn role(&self) -> watch::Receiver<Role> {
-        unimplemented!()
+        self.inner.role.clone()
+    }
+
+    /// Where this node stands with its cluster: founding it, outside of it, or a member.
+    pub fn standing(&self) -> watch::Receiver<Standing> {
+        self.inner.standing.clone()
     }
 
     /// Events of each apply from now on. A subscriber that lags is told so and looks at the machine.
     pub fn subscribe(&self) -> broadcast::Receiver<Arc<News>> {
-        unimplemented!()
+        self.inner.applied.news.subscribe()
     }
 
+    /// Resolves with the reason when this replica has failed and takes part no more (its disk, most
+    /// likely). Whatever is in memory may be ahead of the disk then: the process must end.
+    pub async fn on_fatal(&self) -> String {
+        let mut stopped = self.inner.stopped.clone();
+        match stopped.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().expect("the wait above was for a reason"),
+            // Stopped by a call of `shutdown`, which is no failure.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// The cluster as this node knows it.
     pub fn status(&self) -> ClusterStatus {
-        unimplemented!()
+        self.inner.changes.status()
+    }
+
+    /// Numbers for the metrics page.
+    pub fn figures(&self) -> Figures {
+        self.inner.figures()
     }
 
     /// The API address of a member, if known.
-    pub fn api_of(&self, _id: NodeId) -> Option<String> {
-        unimplemented!()
+    pub fn api_of(&self, id: NodeId) -> Option<String> {
+        self.inner.links.member(id).map(|member| member.api)
     }
 
     /// Brings a node into the cluster: learner, caught up, voter. If `id` is a member whose
     /// directory was lost, the old incarnation is removed first (a replacement).
-    pub async fn join(
-        &self,
-        _id: NodeId,
-        _api: String,
-        _peer: String,
-    ) -> Result<(), MembershipError> {
-        unimplemented!()
+    pub async fn join(&self, id: NodeId, api: String, peer: String) -> Result<(), MembershipError> {
+        let change = Change::Join { id, api, peer };
+        self.inner.changes.make(change).await.map(drop)
     }
 
     /// Takes a node out of the cluster.
-    pub async fn remove(&self, _id: NodeId) -> Result<(), MembershipError> {
-        unimplemented!()
+    pub async fn remove(&self, id: NodeId) -> Result<(), MembershipError> {
+        self.inner
+            .changes
+            .make(Change::Remove { id })
+            .await
+            .map(drop)
     }
 
     /// Hands leadership over, to `to` or to the voter that is furthest; answers the new leader.
-    pub async fn transfer(&self, _to: Option<NodeId>) -> Result<NodeId, MembershipError> {
-        unimplemented!()
+    pub async fn transfer(&self, to: Option<NodeId>) -> Result<NodeId, MembershipError> {
+        self.inner.changes.make(Change::Transfer { to }).await
+    }
+
+    /// Stops: callers are sent away, peers no longer served, and the log is closed in order.
+    pub async fn shutdown(&self) {
+        self.inner.shutdown().await;
     }
 }
+
+#[cfg(test)]
+mod tests;

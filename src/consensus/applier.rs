@@ -1,0 +1,223 @@
+//! The machine in the log's hands: committed entries in, outcomes and news out.
+//!
+//! **Where it stands.** openraft calls `apply` on every replica with what is committed, in order.
+//! This is the only place where the machine changes, and it changes it under a lock that readers
+//! share, for the length of one entry.
+//!
+//! **After each entry**, in this order: the waiting callers of this node get their outcomes
+//! (`desk.rs`), subscribers get the events, and the progress moves, for those who wait until a
+//! revision or an index is applied here. Whoever was told of a revision therefore finds it applied.
+//!
+//! **Snapshots are taken off the apply path**: freezing the machine is cheap whatever its size,
+//! and encoding and writing it happens on a blocking thread while entries go on being applied. The
+//! machine lives in memory alone; after a restart it is the newest snapshot plus the log after
+//! it, and the log is purged only behind a durable snapshot.
+//!
+//! **An installed snapshot skips entries.** Callers whose commands were among them are not told;
+//! they are reminded to repeat what is safe to repeat, and subscribers are told of the gap.
+
+use std::io;
+use std::sync::Arc;
+
+use futures_util::{Stream, TryStreamExt};
+use lockring_core::{Machine, Reply};
+use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
+use openraft::{EntryPayload, OptionalSend};
+use parking_lot::RwLock;
+use tokio::sync::{broadcast, watch};
+
+use super::News;
+use super::desk::{Desk, Verdict};
+use super::dispatch::Breaks;
+use super::raft::{LogId, Membership, Proposal, SnapshotMeta, Types};
+use super::snapshot::{Snapshot, SnapshotStore};
+use crate::clock::ClusterClock;
+
+pub(super) type Raft = openraft::Raft<Types, Applier>;
+
+/// How far this replica has applied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Progress {
+    /// The log index after the newest applied entry, so 0 before the first.
+    pub(super) next_index: u64,
+    /// The machine's revision.
+    pub(super) revision: u64,
+}
+
+/// What the applier shares with the rest of the replica.
+#[derive(Debug)]
+pub(super) struct Applied {
+    pub(super) machine: RwLock<Machine>,
+    pub(super) progress: watch::Sender<Progress>,
+    pub(super) news: broadcast::Sender<Arc<News>>,
+    /// The newest term in which an entry was applied here; moves when the clock is anchored.
+    pub(super) anchored: watch::Sender<u64>,
+    pub(super) clock: Arc<ClusterClock>,
+    pub(super) desk: Arc<Desk>,
+    pub(super) breaks: Arc<Breaks>,
+    /// Bytes of the log that no snapshot covers yet.
+    pub(super) uncovered: watch::Sender<u64>,
+}
+
+/// The state machine that openraft drives.
+#[derive(Debug)]
+pub(super) struct Applier {
+    applied: Arc<Applied>,
+    snapshots: Arc<SnapshotStore>,
+    last_applied: Option<LogId>,
+    membership: Membership,
+}
+
+impl Applier {
+    pub(super) fn new(applied: Arc<Applied>, snapshots: Arc<SnapshotStore>) -> Self {
+        Self {
+            applied,
+            snapshots,
+            last_applied: None,
+            membership: Membership::default(),
+        }
+    }
+
+    fn apply_proposal(&self, term: u64, proposal: &Proposal) {
+        let shared = &self.applied;
+        let (outcome, revision) = {
+            let mut machine = shared.machine.write();
+            let outcome = machine.apply(term, proposal.entry());
+            (outcome, machine.revision())
+        };
+        let mut replies = outcome.replies.into_iter();
+        for origin in proposal.origins() {
+            if outcome.void {
+                shared.desk.refuse(origin);
+                continue;
+            }
+            let of_this_run = replies.by_ref().take(origin.count as usize);
+            settle(&shared.desk, origin, of_this_run);
+        }
+        if !outcome.events.is_empty() {
+            let events = outcome.events;
+            let gap = false;
+            // Nobody need be listening.
+            let _ = shared.news.send(Arc::new(News {
+                revision,
+                events,
+                gap,
+            }));
+        }
+    }
+
+    fn moved_to(&mut self, last: LogId) {
+        let shared = &self.applied;
+        let (clock, revision) = {
+            let machine = shared.machine.read();
+            (machine.clock(), machine.revision())
+        };
+        let term = last.leader_id.term;
+        if shared.clock.anchor(term, clock) {
+            shared.anchored.send_replace(term);
+        }
+        self.last_applied = Some(last);
+        shared.progress.send_replace(Progress {
+            next_index: last.index + 1,
+            revision,
+        });
+    }
+}
+
+/// Hands a run's replies to its waiters; all of the run's replies are consumed, whoever waits.
+fn settle(desk: &Desk, origin: &super::raft::Origin, replies: impl Iterator<Item = Reply>) {
+    let mut verdicts = replies.map(Verdict::Applied);
+    desk.settle(origin, verdicts.by_ref());
+    verdicts.for_each(drop);
+}
+
+impl RaftStateMachine<Types> for Applier {
+    type SnapshotData = Snapshot;
+    type SnapshotBuilder = Builder;
+
+    async fn applied_state(&mut self) -> io::Result<(Option<LogId>, Membership)> {
+        Ok((self.last_applied, self.membership.clone()))
+    }
+
+    async fn apply<S>(&mut self, mut entries: S) -> io::Result<()>
+    where
+        S: Stream<Item = io::Result<EntryResponder<Types>>> + Unpin + OptionalSend,
+    {
+        let mut bytes = 0;
+        while let Some((entry, responder)) = entries.try_next().await? {
+            match &entry.payload {
+                EntryPayload::Blank => {}
+                EntryPayload::Normal(proposal) => {
+                    bytes += proposal.size() as u64;
+                    self.apply_proposal(entry.log_id.leader_id.term, proposal);
+                }
+                EntryPayload::Membership(membership) => {
+                    self.membership = Membership::new(Some(entry.log_id), membership.clone());
+                }
+            }
+            self.moved_to(entry.log_id);
+            if let Some(responder) = responder {
+                responder.send(());
+            }
+        }
+        self.applied.uncovered.send_modify(|sum| *sum += bytes);
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Builder {
+        self.applied.uncovered.send_replace(0);
+        Builder {
+            frozen: self.applied.machine.read().freeze(),
+            meta: SnapshotMeta {
+                last_log_id: self.last_applied,
+                last_membership: self.membership.clone(),
+            },
+            snapshots: Arc::clone(&self.snapshots),
+        }
+    }
+
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, data: Snapshot) -> io::Result<()> {
+        let machine = self.snapshots.install(meta.clone(), data).await?;
+        let revision = machine.revision();
+        *self.applied.machine.write() = machine;
+        self.membership = meta.last_membership.clone();
+        if let Some(last) = meta.last_log_id {
+            self.moved_to(last);
+        }
+        self.applied.breaks.add();
+        let _ = self.applied.news.send(Arc::new(News {
+            revision,
+            events: Vec::new(),
+            gap: true,
+        }));
+        Ok(())
+    }
+
+    async fn get_current_snapshot(
+        &mut self,
+    ) -> io::Result<Option<openraft::alias::SnapshotOf<Types, Snapshot>>> {
+        let current = self.snapshots.current();
+        Ok(current.map(|(meta, snapshot)| openraft::Snapshot { meta, snapshot }))
+    }
+}
+
+/// A frozen machine on its way into a file.
+#[derive(Debug)]
+pub(super) struct Builder {
+    frozen: lockring_core::Frozen,
+    meta: SnapshotMeta,
+    snapshots: Arc<SnapshotStore>,
+}
+
+impl RaftSnapshotBuilder<Types> for Builder {
+    type SnapshotData = Snapshot;
+
+    async fn build_snapshot(&mut self) -> io::Result<openraft::alias::SnapshotOf<Types, Snapshot>> {
+        let meta = self.meta.clone();
+        let snapshot = self
+            .snapshots
+            .write(meta.clone(), self.frozen.clone())
+            .await?;
+        Ok(openraft::Snapshot { meta, snapshot })
+    }
+}

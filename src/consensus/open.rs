@@ -1,0 +1,327 @@
+//! A replica's parts, put together and taken apart.
+
+use std::io;
+use std::sync::Arc;
+
+use lockring_core::{Machine, NodeId};
+use openraft::LogIdOptionExt;
+use openraft::async_runtime::watch::WatchReceiver;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{Semaphore, broadcast, mpsc, watch};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::applier::{Applied, Applier, Progress, Raft};
+use super::barrier::{Barrier, Rounds};
+use super::desk::Desk;
+use super::dispatch::{Breaks, Dispatcher, Job};
+use super::founding::{Founder, Founding, Standing};
+use super::journal::Journal;
+use super::links::Links;
+use super::membership::Changes;
+use super::peers::Peers;
+use super::role::RoleKeeper;
+use super::serve::{Doorman, Service};
+use super::snapshot::SnapshotStore;
+use super::{Figures, Replica, Role, raft};
+use crate::clock::ClusterClock;
+use crate::network::{Dialer, Identity, Limits, Listener, Transport};
+use crate::storage::wal::{Recovered, Wal};
+
+/// How fast the cluster beats, and how much log it keeps. Equal on all nodes but for the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// How often the leader is heard when there is nothing to say.
+    pub heartbeat_ms: u64,
+    /// The silence after which a follower campaigns is drawn between about three quarters of
+    /// these and all of it.
+    pub election_ms_min: u64,
+    /// See `election_ms_min`.
+    pub election_ms_max: u64,
+    /// A snapshot is taken when so many entries, or `snapshot_bytes`, are not covered by one.
+    pub snapshot_entries: u64,
+    /// See `snapshot_entries`.
+    pub snapshot_bytes: u64,
+    /// Entries that are kept behind a snapshot, for members that lag a little.
+    pub kept_entries: u64,
+    /// How long one snapshot may take to be sent and installed.
+    pub snapshot_transfer_ms: u64,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            heartbeat_ms: 100,
+            election_ms_min: 300,
+            election_ms_max: 600,
+            snapshot_entries: 50_000,
+            snapshot_bytes: u64::MAX,
+            kept_entries: 5_000,
+            snapshot_transfer_ms: 120_000,
+        }
+    }
+}
+
+/// What a replica is built from.
+#[derive(Debug)]
+pub struct Options {
+    /// Who this node is: its id, and the incarnation of its directory.
+    pub identity: Arc<Identity>,
+    pub timing: Timing,
+    /// The initial members, this node among them if it is one.
+    pub founders: Vec<Founder>,
+    /// The log, and what was in it.
+    pub wal: Wal,
+    pub recovered: Recovered,
+    pub transport: Arc<dyn Transport>,
+    pub limits: Limits,
+    /// Where peers are listened for.
+    pub listen: String,
+}
+
+/// Why a replica cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("the timing does not fit together: {0}")]
+    Timing(String),
+    #[error("what the data directory holds cannot be read: {0}")]
+    Storage(#[source] io::Error),
+    #[error("the log cannot be taken up again: {0}")]
+    Raft(String),
+    #[error("cannot listen for peers on {address}: {source}")]
+    Listen { address: String, source: io::Error },
+}
+
+/// News that a subscriber may be behind before it is told that it lags.
+const NEWS_KEPT: usize = 4096;
+
+/// Jobs of peers that wait for the dispatcher.
+const JOBS_MAX: usize = 1024;
+
+pub(super) struct Inner {
+    pub(super) id: NodeId,
+    pub(super) applied: Arc<Applied>,
+    pub(super) role: watch::Receiver<Role>,
+    pub(super) standing: watch::Receiver<Standing>,
+    pub(super) stopped: watch::Receiver<Option<String>>,
+    pub(super) jobs: mpsc::Sender<Job>,
+    pub(super) barrier: Arc<Barrier>,
+    pub(super) changes: Changes,
+    pub(super) links: Arc<Links>,
+    raft: Raft,
+    wal: Wal,
+    running: Mutex<Option<Running>>,
+}
+
+/// What a shutdown ends.
+struct Running {
+    listener: Listener,
+    founding: AbortOnDropHandle<()>,
+    rounds: AbortOnDropHandle<()>,
+    covering: AbortOnDropHandle<()>,
+    role: AbortOnDropHandle<()>,
+    dispatcher: AbortOnDropHandle<()>,
+}
+
+fn spawn(task: impl Future<Output = ()> + Send + 'static) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(task))
+}
+
+impl Replica {
+    /// Takes up the log where it ended, and begins to serve peers. Must be called in a runtime.
+    pub async fn open(options: Options) -> Result<Self, OpenError> {
+        let id = options.identity.id;
+        let config = raft::config(&options.timing).map_err(OpenError::Timing)?;
+        let journal = Journal::open(options.wal.clone(), &options.recovered);
+        let journal = journal.map_err(OpenError::Storage)?;
+        let applied = Arc::new(shared(id));
+        let snapshots = Arc::new(SnapshotStore::default());
+        let identity = Arc::clone(&options.identity);
+        let dialer = Dialer::new(Arc::clone(&options.transport), identity, options.limits);
+        let links = Links::new(id, dialer);
+        let applier = Applier::new(Arc::clone(&applied), Arc::clone(&snapshots));
+        let peers = Peers {
+            links: Arc::clone(&links),
+        };
+        let raft = Raft::new(id, Arc::new(config), peers, journal, applier).await;
+        let raft = raft.map_err(|error| OpenError::Raft(error.to_string()))?;
+        // Once openraft answers, it has published what it read from the disk.
+        let known = raft.is_initialized().await;
+        known.map_err(|error| OpenError::Raft(error.to_string()))?;
+        links.set_raft(raft.clone());
+        assemble(options, raft, applied, links, snapshots).await
+    }
+}
+
+pub(super) fn shared(id: NodeId) -> Applied {
+    Applied {
+        machine: RwLock::new(Machine::new()),
+        progress: watch::Sender::new(Progress::default()),
+        news: broadcast::Sender::new(NEWS_KEPT),
+        anchored: watch::Sender::new(0),
+        clock: Arc::new(ClusterClock::default()),
+        desk: Desk::new(id, rand::random()),
+        breaks: Arc::new(Breaks::default()),
+        uncovered: watch::Sender::new(0),
+    }
+}
+
+async fn assemble(
+    options: Options,
+    raft: Raft,
+    applied: Arc<Applied>,
+    links: Arc<Links>,
+    snapshots: Arc<SnapshotStore>,
+) -> Result<Replica, OpenError> {
+    let id = options.identity.id;
+    let (role_sender, role) = watch::channel(Role::default());
+    let (stopped_sender, stopped) = watch::channel(None);
+    let (standing_sender, standing) = watch::channel(Standing::Founding("starting".into()));
+    let (jobs, job_queue) = mpsc::channel(JOBS_MAX);
+    let barrier = Arc::new(Barrier::default());
+    let changes = Changes {
+        raft: raft.clone(),
+        links: Arc::clone(&links),
+        role: role.clone(),
+        turn: Arc::new(Semaphore::new(1)),
+    };
+    let service = Arc::new(Service {
+        raft: raft.clone(),
+        role: role.clone(),
+        jobs: jobs.clone(),
+        barrier: Arc::clone(&barrier),
+        changes: changes.clone(),
+        snapshots,
+    });
+    let doorman = Arc::new(Doorman {
+        links: Arc::clone(&links),
+    });
+    let identity = Arc::clone(&options.identity);
+    let listener = Listener::start(
+        &*options.transport,
+        &options.listen,
+        identity,
+        doorman,
+        service,
+        options.limits,
+    );
+    let listener = listener.await.map_err(|source| OpenError::Listen {
+        address: options.listen.clone(),
+        source,
+    })?;
+    let keeper = RoleKeeper {
+        id,
+        raft: raft.clone(),
+        anchored: applied.anchored.subscribe(),
+        role: role_sender,
+        stopped: stopped_sender,
+        desk: Arc::clone(&applied.desk),
+        links: Arc::clone(&links),
+    };
+    let dispatcher = Dispatcher {
+        desk: Arc::clone(&applied.desk),
+        jobs: job_queue,
+        role: role.clone(),
+        clock: Arc::clone(&applied.clock),
+        raft: raft.clone(),
+        links: Arc::clone(&links),
+        breaks: Arc::clone(&applied.breaks),
+    };
+    let rounds = Rounds {
+        barrier: Arc::clone(&barrier),
+        role: role.clone(),
+        raft: raft.clone(),
+        clock: Arc::clone(&applied.clock),
+        links: Arc::clone(&links),
+    };
+    let founding = Founding {
+        id,
+        incarnation: options.identity.incarnation,
+        founders: options.founders,
+        raft: raft.clone(),
+        links: Arc::clone(&links),
+        standing: standing_sender,
+    };
+    let covering = cover(raft.clone(), applied.uncovered.subscribe(), options.timing);
+    let running = Running {
+        listener,
+        founding: spawn(founding.run()),
+        rounds: spawn(rounds.run()),
+        covering: spawn(covering),
+        role: spawn(keeper.run()),
+        dispatcher: spawn(dispatcher.run()),
+    };
+    let inner = Inner {
+        id,
+        applied,
+        role,
+        standing,
+        stopped,
+        jobs,
+        barrier,
+        changes,
+        links,
+        raft,
+        wal: options.wal,
+        running: Mutex::new(Some(running)),
+    };
+    Ok(Replica {
+        inner: Arc::new(inner),
+    })
+}
+
+/// Asks for a snapshot whenever enough of the log is not covered by one.
+async fn cover(raft: Raft, mut uncovered: watch::Receiver<u64>, timing: Timing) {
+    loop {
+        let enough = |bytes: &u64| *bytes >= timing.snapshot_bytes;
+        if uncovered.wait_for(enough).await.is_err() {
+            return;
+        }
+        if raft.trigger().snapshot().await.is_err() {
+            return;
+        }
+        if uncovered.wait_for(|bytes| !enough(bytes)).await.is_err() {
+            return;
+        }
+    }
+}
+
+impl Inner {
+    pub(super) fn figures(&self) -> Figures {
+        let role = self.role.borrow().clone();
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        Figures {
+            term: role.term,
+            leads: role.leads,
+            last_log_index: metrics.last_log_index,
+            committed_index: metrics.local_committed.index(),
+            applied_index: metrics.last_applied.index(),
+            snapshot_index: metrics.snapshot.index(),
+            purged_index: metrics.purged.index(),
+            revision: self.applied.progress.borrow().revision,
+        }
+    }
+
+    pub(super) async fn shutdown(&self) {
+        let Some(running) = self.running.lock().take() else {
+            return;
+        };
+        drop(running.founding);
+        drop(running.covering);
+        drop(running.rounds);
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::error!(%error, "openraft did not end in order");
+        }
+        // The keeper ends with openraft, sends all callers away, and with it ends the dispatcher.
+        for task in [running.role, running.dispatcher] {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a task of the replica did not end in order");
+            }
+        }
+        running.listener.shutdown().await;
+        let wal = self.wal.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || wal.close()).await {
+            tracing::error!(%error, "the log did not close in order");
+        }
+    }
+}
