@@ -21,7 +21,7 @@ impl Names for Tree {
 /// Subcommands of cargo that a README may use.
 const CARGO: &[&str] = &[
     "add", "bench", "build", "check", "clippy", "deny", "doc", "fmt", "install", "nextest", "run",
-    "test",
+    "test", "tree",
 ];
 
 pub(crate) fn check(readme: &File, tree: &impl Names) -> Vec<String> {

@@ -72,7 +72,8 @@ pub enum Retry {
     Never,
     /// Repeat the call under the same key, after a pause: it has one effect at most.
     SameKey,
-    /// The refusal is the remembered outcome of its key: ask under a new one, after a pause.
+    /// What stood in the way may pass, but the refusal may be remembered as its key's outcome: ask
+    /// under a new one, after a pause.
     NewKey,
 }
 
