@@ -96,9 +96,25 @@ fn links_and_commands_in_readmes_are_live() {
 #[test]
 fn every_top_folder_says_what_it_is() {
     let tree = workspace();
-    let without = tree.top_folders().into_iter().filter(|folder| {
-        let readme = format!("{folder}/README.md");
-        !tree.exists(&readme)
-    });
-    assert_none(without.map(|folder| format!("{folder}/ has no README.md")));
+    let folders = tree
+        .top_folders()
+        .into_iter()
+        .map(|folder| format!("{folder}/README.md"));
+    let readmes = folders.chain(["README.md".to_owned()]);
+    assert_none(
+        readmes
+            .filter(|readme| !tree.exists(readme))
+            .map(|readme| format!("there is no {readme}")),
+    );
+}
+
+/// The command that the README names is the one that CI runs.
+#[test]
+fn people_and_ci_run_the_same_command() {
+    let tree = workspace();
+    let runs = |path: &str| tree.exists(path) && tree.read(path).contains("tests/run");
+    let elsewhere = ["README.md", ".ci/run"]
+        .into_iter()
+        .filter(|path| !runs(path));
+    assert_none(elsewhere.map(|path| format!("{path} does not call tests/run")));
 }
