@@ -8,6 +8,7 @@ use openraft::LogIdOptionExt;
 use openraft::async_runtime::watch::WatchReceiver;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, broadcast, mpsc, watch};
+use tokio::task::spawn_blocking;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::applier::{Applied, Applier, Progress, Raft};
@@ -25,6 +26,7 @@ use super::snapshot::SnapshotStore;
 use super::{Figures, Replica, Role, raft};
 use crate::clock::ClusterClock;
 use crate::network::{Dialer, Identity, Limits, Listener, Transport};
+use crate::storage::snapshots::Snapshots;
 use crate::storage::wal::{Recovered, Wal};
 
 /// How fast the cluster beats, and how much log it keeps. Equal on all nodes but for the log.
@@ -54,7 +56,7 @@ impl Default for Timing {
             election_ms_min: 300,
             election_ms_max: 600,
             snapshot_entries: 50_000,
-            snapshot_bytes: u64::MAX,
+            snapshot_bytes: 128 << 20,
             kept_entries: 5_000,
             snapshot_transfer_ms: 120_000,
         }
@@ -72,6 +74,7 @@ pub struct Options {
     /// The log, and what was in it.
     pub wal: Wal,
     pub recovered: Recovered,
+    pub snapshots: Snapshots,
     pub transport: Arc<dyn Transport>,
     pub limits: Limits,
     /// Where peers are listened for.
@@ -134,7 +137,12 @@ impl Replica {
         let journal = Journal::open(options.wal.clone(), &options.recovered);
         let journal = journal.map_err(OpenError::Storage)?;
         let applied = Arc::new(shared(id));
-        let snapshots = Arc::new(SnapshotStore::default());
+        let files = options.snapshots.clone();
+        let snapshots = spawn_blocking(move || SnapshotStore::open(files)).await;
+        let snapshots = snapshots
+            .map_err(io::Error::other)
+            .and_then(|opened| opened);
+        let snapshots = Arc::new(snapshots.map_err(OpenError::Storage)?);
         let identity = Arc::clone(&options.identity);
         let dialer = Dialer::new(Arc::clone(&options.transport), identity, options.limits);
         let links = Links::new(id, dialer);
@@ -320,7 +328,7 @@ impl Inner {
         }
         running.listener.shutdown().await;
         let wal = self.wal.clone();
-        if let Err(error) = tokio::task::spawn_blocking(move || wal.close()).await {
+        if let Err(error) = spawn_blocking(move || wal.close()).await {
             tracing::error!(%error, "the log did not close in order");
         }
     }

@@ -150,7 +150,7 @@ pub(super) fn config(timing: &Timing) -> Result<openraft::Config, String> {
         // A restarted leader has an empty machine until the log is applied again: it must ask.
         enable_leader_restore: Some(false),
         max_payload_entries: 256,
-        snapshot_policy: openraft::SnapshotPolicy::Never,
+        snapshot_policy: openraft::SnapshotPolicy::LogsSinceLast(timing.snapshot_entries),
         max_in_snapshot_log_to_keep: timing.kept_entries,
         purge_batch_size: 64,
         replication_lag_threshold: timing.snapshot_entries.max(timing.kept_entries),

@@ -16,6 +16,7 @@ use crate::consensus::{Founder, MembershipError, Options, ProposeError, Replica,
 use crate::network::{Identity, Limits, Memory};
 use crate::storage::Poison;
 use crate::storage::disk::{Disk, RealDisk};
+use crate::storage::snapshots::Snapshots;
 use crate::storage::wal::{self, FileCare, Wal};
 
 /// Nothing in these tests may take longer.
@@ -70,6 +71,8 @@ impl Cluster {
             files: FileCare::Inline,
             ..wal::Options::default()
         };
+        let snapshots = directory.path().join("snapshots");
+        let snapshots = Snapshots::open(Arc::clone(&disk), &snapshots).unwrap();
         let path = directory.path().join("wal");
         let (wal, recovered) = Wal::open(disk, &path, options, Poison::new()).unwrap();
         let identity = Identity {
@@ -89,6 +92,7 @@ impl Cluster {
             founders: self.founders.iter().map(founder).collect(),
             wal,
             recovered,
+            snapshots,
             transport: Arc::new(self.network.clone()),
             limits: Limits::default(),
             listen: peer(id),

@@ -6,6 +6,7 @@ use lockring_core::{ClusterTime, Outcome};
 
 use super::cluster::{Cluster, SOON, acquire, eventually, granted, lock, open_session};
 use crate::clock;
+use crate::consensus::Timing;
 
 #[tokio::test]
 async fn another_node_serves_when_the_leader_goes() {
@@ -126,6 +127,43 @@ async fn a_restart_of_all_keeps_what_was_acknowledged() {
     ));
     let next = granted(replica, other, "other").await;
     assert!(next.fence > grant.fence);
+    cluster.agree().await;
+    cluster.stop_all().await;
+}
+
+#[tokio::test]
+async fn a_node_behind_the_purged_log_catches_up_by_snapshot() {
+    let timing = Timing {
+        snapshot_entries: 100,
+        kept_entries: 10,
+        ..Timing::default()
+    };
+    let mut cluster = Cluster::begin(&[1, 2, 3], timing).await;
+    let laggard = cluster.follower().await;
+    let leader = cluster.leader().await;
+    cluster.stop(laggard).await;
+    let session = open_session(&cluster.nodes[&leader], 60_000).await;
+    let replica = &cluster.nodes[&leader];
+    for number in 0..400 {
+        granted(replica, session, &format!("lock-{number}")).await;
+    }
+    eventually("a purged log", || {
+        (replica.figures().purged_index? > 200).then_some(())
+    })
+    .await;
+    cluster.start(laggard).await;
+    cluster.agree().await;
+    let caught_up = &cluster.nodes[&laggard];
+    assert!(caught_up.figures().snapshot_index.is_some());
+    // What it got is durable: it is there without anybody else's help.
+    granted(caught_up, session, "after").await;
+    cluster.stop_all().await;
+    for id in 1..=3 {
+        cluster.start(id).await;
+    }
+    cluster.nodes[&laggard].read_barrier(SOON).await.unwrap();
+    let leases = cluster.nodes[&laggard].view(|machine| machine.counts().leases);
+    assert_eq!(leases, 401);
     cluster.agree().await;
     cluster.stop_all().await;
 }

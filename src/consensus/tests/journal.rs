@@ -17,6 +17,7 @@ use crate::consensus::raft::{LogEntry, LogId, Proposal, Types, Vote};
 use crate::consensus::snapshot::SnapshotStore;
 use crate::storage::Poison;
 use crate::storage::disk::RealDisk;
+use crate::storage::snapshots::Snapshots;
 use crate::storage::wal::{FileCare, Options, Wal};
 
 fn open(directory: &TempDir) -> Journal {
@@ -26,7 +27,8 @@ fn open(directory: &TempDir) -> Journal {
         files: FileCare::Inline,
         ..Options::default()
     };
-    let opened = Wal::open(Arc::new(RealDisk), directory.path(), options, Poison::new());
+    let path = directory.path().join("wal");
+    let opened = Wal::open(Arc::new(RealDisk), &path, options, Poison::new());
     let (wal, recovered) = opened.unwrap();
     Journal::open(wal, &recovered).unwrap()
 }
@@ -37,7 +39,9 @@ impl StoreBuilder<Types, Journal, Applier, TempDir> for Builder {
     async fn build(&self) -> Result<(TempDir, Journal, Applier), StorageError<Types>> {
         let directory = TempDir::new().unwrap();
         let journal = open(&directory);
-        let snapshots = Arc::new(SnapshotStore::default());
+        let snapshots = directory.path().join("snapshots");
+        let snapshots = Snapshots::open(Arc::new(RealDisk), &snapshots).unwrap();
+        let snapshots = Arc::new(SnapshotStore::open(snapshots).unwrap());
         let applier = Applier::new(Arc::new(shared(1)), snapshots);
         Ok((directory, journal, applier))
     }
