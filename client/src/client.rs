@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::connection::{Call, Connection, Method};
+use crate::connection::{Call, Connection, Method, visible};
 use crate::countdown::BootTime;
 use crate::endpoint::Endpoint;
 use crate::endpoints::{Endpoints, Site};
@@ -119,11 +119,7 @@ impl ClientBuilder {
                 why: "has no endpoint".to_owned(),
             });
         }
-        if self
-            .token
-            .as_ref()
-            .is_some_and(|t| t.is_empty() || !t.bytes().all(|b| b.is_ascii_graphic()))
-        {
+        if self.token.as_deref().is_some_and(|token| !visible(token)) {
             let why = "is empty or has a character that is not visible ASCII".to_owned();
             return Err(Error::Invalid {
                 what: "the token",

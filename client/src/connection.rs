@@ -230,7 +230,7 @@ fn header_lines(endpoint: &Endpoint, token: Option<&str>) -> io::Result<Vec<u8>>
 }
 
 /// Visible ASCII and nothing else: what cannot break out of a header's or the first line.
-fn visible(text: &str) -> bool {
+pub(crate) fn visible(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic())
 }
 

@@ -74,6 +74,14 @@ struct Heard {
     avoided: Option<(String, Instant)>,
 }
 
+impl Heard {
+    fn leads(&self, url: &str) -> bool {
+        self.leader
+            .as_ref()
+            .is_some_and(|site| site.endpoint.url() == url)
+    }
+}
+
 impl Endpoints {
     /// `known` has at least one.
     pub(crate) fn new(known: Vec<Endpoint>, tls: Option<Tls>) -> Self {
@@ -99,17 +107,16 @@ impl Endpoints {
     /// A server named the leader.
     pub(crate) fn heard(&self, url: &str) {
         let mut heard = locked(&self.heard);
-        if heard
-            .leader
-            .as_ref()
-            .is_some_and(|site| site.endpoint.url() == url)
-        {
+        if heard.leads(url) {
             return;
         }
         // The announced address may lack its scheme; parsing brings both to one form.
         let Ok(endpoint) = Endpoint::parse_with(url, self.tls.as_ref()) else {
             return;
         };
+        if heard.leads(endpoint.url()) {
+            return;
+        }
         let now = Instant::now();
         let avoided = heard.avoided.as_ref();
         if avoided.is_some_and(|(url, until)| url == endpoint.url() && now < *until) {
@@ -133,11 +140,7 @@ impl Endpoints {
     pub(crate) fn passed_over(&self, site: &Site) {
         let mut heard = locked(&self.heard);
         let url = site.endpoint.url();
-        if heard
-            .leader
-            .as_ref()
-            .is_some_and(|leader| leader.endpoint.url() == url)
-        {
+        if heard.leads(url) {
             heard.leader = None;
         }
         if self.known[heard.next % self.known.len()].endpoint.url() == url {
@@ -192,6 +195,12 @@ mod tests {
         let endpoints = three();
         endpoints.heard("http://d:9");
         assert_eq!(picked(&endpoints), "http://d:9");
+        let site = endpoints.pick();
+        endpoints.heard("d:9");
+        assert!(
+            Arc::ptr_eq(&site, &endpoints.pick()),
+            "its idle connections are kept"
+        );
         for nonsense in ["", "nowhere", "https://d:9", "http://d:9/path"] {
             endpoints.heard(nonsense);
             assert_eq!(picked(&endpoints), "http://d:9");

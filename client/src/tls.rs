@@ -105,4 +105,76 @@ mod with {
             self.connector.connect(name, tcp).await
         }
     }
+
+    #[cfg(test)]
+    mod tests {
+        use std::time::Duration;
+
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+        use super::*;
+        use crate::{Call, Connection, Endpoint};
+
+        /// A server that speaks TLS under a certificate for `localhost`, and that certificate.
+        async fn server() -> (String, String) {
+            let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+            let key = PrivateKeyDer::from_pem_slice(made.signing_key.serialize_pem().as_bytes());
+            let ring = Arc::new(rustls::crypto::ring::default_provider());
+            let config = rustls::ServerConfig::builder_with_provider(ring)
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_no_client_auth()
+                .with_single_cert(vec![made.cert.der().clone()], key.unwrap())
+                .unwrap();
+            let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let port = listener.local_addr().unwrap().port();
+            tokio::spawn(async move {
+                loop {
+                    let (tcp, _) = listener.accept().await.unwrap();
+                    // A client that does not trust the certificate ends the handshake.
+                    let Ok(mut tls) = acceptor.accept(tcp).await else {
+                        continue;
+                    };
+                    let mut request = Vec::new();
+                    while tls.read_buf(&mut request).await.is_ok_and(|read| read > 0) {
+                        if request.ends_with(b"\r\n\r\n") {
+                            request.clear();
+                            let reply = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+                            tls.write_all(reply).await.unwrap();
+                            tls.flush().await.unwrap();
+                        }
+                    }
+                }
+            });
+            (format!("https://localhost:{port}"), made.cert.pem())
+        }
+
+        const WITHIN: Duration = Duration::from_secs(10);
+
+        #[tokio::test]
+        async fn a_server_is_spoken_to_if_its_certificate_is_trusted() {
+            let (url, certificate) = server().await;
+            let tls = Tls::trusting(certificate.as_bytes()).unwrap();
+            let endpoint = Endpoint::parse_with(&url, Some(&tls)).unwrap();
+            let mut connection = Connection::open(&endpoint, None, WITHIN).await.unwrap();
+            for _ in 0..2 {
+                let reply = connection.call(Call::get("/healthz")).await.unwrap();
+                assert_eq!((reply.status, reply.body), (200, &b"{}"[..]));
+            }
+
+            let (_, other) = server().await;
+            let tls = Tls::trusting(other.as_bytes()).unwrap();
+            let endpoint = Endpoint::parse_with(&url, Some(&tls)).unwrap();
+            let refused = Connection::open(&endpoint, None, WITHIN).await;
+            assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::InvalidData);
+        }
+
+        #[test]
+        fn what_is_no_certificate_is_refused() {
+            for bytes in [&b""[..], b"no PEM", b"-----BEGIN CERTIFICATE-----\nAA\n"] {
+                assert!(Tls::trusting(bytes).is_err());
+            }
+        }
+    }
 }

@@ -335,3 +335,17 @@ async fn a_try_says_who_holds_the_lock_and_leaves_nothing_behind() {
     let seen = fake.seen();
     assert_eq!((seen.count(LOOK), seen.count(RELEASE)), (0, 0));
 }
+
+#[tokio::test]
+async fn a_guard_may_cross_tasks_and_keeps_its_session_alive() {
+    let fake = Fake::start(|asked| well(asked, 500)).await;
+    let session = open(&fake).await;
+    let acquire = tokio::spawn(async move { session.acquire("db").await });
+    let guard = acquire.await.unwrap().unwrap();
+    fake.until("it is renewed", |seen| seen.count(RENEW) >= 4)
+        .await;
+    assert!(guard.is_valid());
+    tokio::spawn(guard.release()).await.unwrap().unwrap();
+    fake.until("it is closed", |seen| seen.count(CLOSE) == 1)
+        .await;
+}
