@@ -163,6 +163,8 @@ mod with {
                 assert_eq!((reply.status, reply.body), (200, &b"{}"[..]));
             }
 
+            // The server takes one connection at a time.
+            drop(connection);
             let (_, other) = server().await;
             let tls = Tls::trusting(other.as_bytes()).unwrap();
             let endpoint = Endpoint::parse_with(&url, Some(&tls)).unwrap();
