@@ -267,7 +267,7 @@ mod tests {
         let disk = FaultDisk::new();
         open(&disk, "home", 2).unwrap();
         let path = Path::new(DIR).join(NAME);
-        let bits = disk.open(&path).unwrap().len().unwrap() as usize * 8;
+        let bits = disk.open(&path).unwrap().length().unwrap() as usize * 8;
         for bit in 0..bits {
             let damaged = disk.crash(Tear::Everything);
             damaged.damage(&path, |bytes| bytes[bit / 8] ^= 1 << (bit % 8));

@@ -18,6 +18,7 @@ pub mod lockfile;
 pub mod identity;
 pub mod wal;
 pub mod snapshots;
+pub mod history;
 
 pub use self::identity::{Identity, IdentityError};
 pub use self::lockfile::{DirectoryLock, LockError};

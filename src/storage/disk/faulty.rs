@@ -420,7 +420,7 @@ struct FaultFile {
 }
 
 impl DiskFile for FaultFile {
-    fn len(&self) -> io::Result<u64> {
+    fn length(&self) -> io::Result<u64> {
         Ok(self.disk.0.lock().files[self.file].now.len() as u64)
     }
 
@@ -475,7 +475,7 @@ mod tests {
         file.write_at(b"safe", 0).unwrap();
         let error = file.write_at(b"lost", 4).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
-        assert_eq!(file.len().unwrap(), 6);
+        assert_eq!(file.length().unwrap(), 6);
         file.write_at(b"over", 0).unwrap();
     }
 }

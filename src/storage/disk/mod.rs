@@ -44,7 +44,7 @@ pub trait Disk: Send + Sync + fmt::Debug {
 /// An open file.
 pub trait DiskFile: Send + Sync + fmt::Debug {
     /// Its length in bytes.
-    fn len(&self) -> io::Result<u64>;
+    fn length(&self) -> io::Result<u64>;
 
     /// Fills the buffer from an offset as far as the file goes; answers how many bytes it gave.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
@@ -93,7 +93,7 @@ pub(crate) fn read_exact_at(file: &dyn DiskFile, buffer: &mut [u8], offset: u64)
 
 /// The whole of a file.
 pub(crate) fn read_all(file: &dyn DiskFile) -> io::Result<Vec<u8>> {
-    let length = usize::try_from(file.len()?).map_err(io::Error::other)?;
+    let length = usize::try_from(file.length()?).map_err(io::Error::other)?;
     let mut bytes = vec![0; length];
     read_exact_at(file, &mut bytes, 0)?;
     Ok(bytes)

@@ -210,7 +210,7 @@ impl SnapshotReader {
             self.total += length as u64;
             return Ok(Some(Bytes::from(chunk)));
         }
-        let file_bytes = self.file.len().map_err(failed("reading", &self.path))?;
+        let file_bytes = self.file.length().map_err(failed("reading", &self.path))?;
         if (&chunk[..]).get_u64_le() != self.total || file_bytes != self.at + 16 {
             return Err(self.damaged("its length is not what its end says"));
         }
@@ -233,7 +233,7 @@ impl SnapshotReader {
     /// # Errors
     /// The disk failed.
     pub fn raw(&self) -> Result<RawSnapshot, SnapshotError> {
-        let bytes = self.file.len().map_err(failed("reading", &self.path))?;
+        let bytes = self.file.length().map_err(failed("reading", &self.path))?;
         Ok(RawSnapshot {
             bytes,
             file: Arc::clone(&self.file),

@@ -36,7 +36,7 @@ impl IncomingSnapshot {
             opened => opened,
         };
         let file = file.map_err(failed("opening", &path))?;
-        let offset = file.len().map_err(failed("reading", &path))?;
+        let offset = file.length().map_err(failed("reading", &path))?;
         Ok(Self {
             offset,
             path,

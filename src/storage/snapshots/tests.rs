@@ -111,7 +111,7 @@ fn every_flipped_bit_and_every_missing_byte_is_reported_by_name() {
     write(&snapshots, 1, 100);
     write(&snapshots, 2, 100);
     let path = snapshots.path(&name(2), WHOLE);
-    let length = disk.open(&path).unwrap().len().unwrap() as usize;
+    let length = disk.open(&path).unwrap().length().unwrap() as usize;
     let check = |change: &dyn Fn(&mut Vec<u8>), story: String| {
         let damaged = disk.crash(Tear::Everything);
         damaged.damage(&path, |bytes| change(bytes));

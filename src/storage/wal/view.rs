@@ -207,9 +207,9 @@ mod tests {
             length: 40,
         };
         let (old, new) = (Bytes::from_static(b"old"), Bytes::from_static(b"new"));
-        view.append(0, &[old.clone()]);
+        view.append(0, std::slice::from_ref(&old));
         view.truncate_from(0);
-        view.append(0, &[new.clone()]);
+        view.append(0, std::slice::from_ref(&new));
         view.written(
             &Record::Entry {
                 index: 0,

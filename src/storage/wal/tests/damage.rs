@@ -31,7 +31,7 @@ fn files(disk: &FaultDisk) -> Vec<std::path::PathBuf> {
 }
 
 fn length(disk: &FaultDisk, path: &Path) -> usize {
-    disk.open(path).unwrap().len().unwrap() as usize
+    disk.open(path).unwrap().length().unwrap() as usize
 }
 
 #[test]

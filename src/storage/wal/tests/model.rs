@@ -180,6 +180,7 @@ fn answer_quietly() -> (Done, Receiver<io::Result<()>>) {
 
 /// `WAL_SEED=n` repeats one run.
 #[test]
+#[allow(clippy::print_stdout, reason = "a failing seed has to be told")]
 fn random_calls_restarts_and_crashes_agree_with_a_list() {
     let only = std::env::var("WAL_SEED")
         .ok()

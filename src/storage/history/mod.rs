@@ -1,0 +1,216 @@
+//! What happened, for people who ask and for watches that resume.
+//!
+//! The history is derived: every event in it came out of an apply and could be made again from the
+//! log. So nothing waits for it. Apply hands over what it made and goes on; a thread writes it to
+//! sled, many applies to a row; when the thread falls behind, or the process dies before the rows
+//! are on the disk, or the database is damaged, events are missing, and **the gap is remembered
+//! and told with every answer that it touches**. A reader never mistakes a hole for silence.
+//!
+//! - Revisions say what is known. A record covers the revisions `after..=upto`; one that was seen
+//!   before is skipped, so a restart may replay the log from its snapshot; one that begins behind
+//!   the newest leaves a gap.
+//! - Old rows go by number and by age (in cluster time; no clock is read), and each lock keeps its
+//!   newest events only, so that a busy lock does not drive out the others.
+//! - A database that cannot be opened is renamed `….damaged-<n>` and an empty one takes its place.
+//!
+//! What it does not do: it is not replicated and not equal on all nodes, and it is no source of
+//! truth for anything.
+
+mod gaps;
+mod store;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+
+use lockring_core::{Event, LockName};
+use parking_lot::Mutex;
+
+use self::store::Store;
+use self::worker::{Job, Recorded, Shared, Worker};
+
+pub use self::gaps::Gap;
+
+/// How much is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Events of all locks and sessions together.
+    pub events_max: u64,
+    /// Events of one lock; up to half as many again may be there for a while.
+    pub lock_events_max: u64,
+    /// Events this much older than the newest go, in milliseconds of cluster time.
+    pub age_ms_max: u64,
+    /// Memory that sled may use for its pages.
+    pub cache_bytes: u64,
+    /// Applies that may wait for the thread; what comes on top is a gap.
+    pub queue_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            events_max: 1_000_000,
+            lock_events_max: 1_000,
+            age_ms_max: 7 * 24 * 3_600_000,
+            cache_bytes: 16 << 20,
+            queue_max: 4096,
+        }
+    }
+}
+
+/// Why the history cannot answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the event history has stopped: {0}")]
+pub struct HistoryError(String);
+
+/// An answer: events in the order of revisions, and what may be missing among or before them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// What is known.
+    pub events: Vec<Event>,
+    /// Spans of revisions behind the one asked from, of which events may be missing.
+    pub missing: Vec<Gap>,
+}
+
+/// The events of an apply, as their owner keeps them.
+pub type Events = Arc<dyn AsRef<[Event]> + Send + Sync>;
+
+/// The history of one node. Reads block; async callers use `spawn_blocking`.
+pub struct History {
+    shared: Arc<Shared>,
+    jobs: SyncSender<Job>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl History {
+    /// Begins the thread, which opens (or makes) the database in this directory. A damaged one is
+    /// set aside; nothing about a database is an error here.
+    ///
+    /// # Errors
+    /// No thread could be started.
+    pub fn open(dir: &Path, options: Options) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let (jobs, queue) = sync_channel(options.queue_max.max(1));
+        let worker = Worker::new(dir.to_path_buf(), options, Arc::clone(&shared));
+        let thread = std::thread::Builder::new()
+            .name("history".to_owned())
+            .spawn(move || worker.run(&queue))?;
+        Ok(Self {
+            shared,
+            jobs,
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// Takes what one apply (or several) made of the revisions `after + 1 ..= upto`. Never blocks:
+    /// what does not fit the queue becomes a gap.
+    pub fn record(&self, after: u64, upto: u64, events: Events) {
+        assert!(after <= upto, "revisions {after} to {upto}");
+        let recorded = Recorded {
+            after,
+            upto,
+            events,
+        };
+        match self.jobs.try_send(Job::Record(recorded)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => self.shared.drop_upto(upto),
+            Err(TrySendError::Disconnected(_)) => {}
+        }
+    }
+
+    /// Events of one lock with revisions above `after`, oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// The database has failed.
+    pub fn of_lock(&self, lock: &LockName, after: u64, limit: usize) -> Result<Told, HistoryError> {
+        let store = self.settled()?;
+        let events = store
+            .of_lock(lock, after, limit)
+            .map_err(|error| self.failed(&error))?;
+        Ok(Told {
+            events,
+            missing: self.missing(&store, after),
+        })
+    }
+
+    /// All events with revisions above `revision`, oldest first, at most `limit`; the events of
+    /// one revision are not separated, so there may be a few more.
+    ///
+    /// # Errors
+    /// The database has failed.
+    pub fn since(&self, revision: u64, limit: usize) -> Result<Told, HistoryError> {
+        let store = self.settled()?;
+        let events = store
+            .since(revision, limit)
+            .map_err(|error| self.failed(&error))?;
+        Ok(Told {
+            events,
+            missing: self.missing(&store, revision),
+        })
+    }
+
+    /// Everything that may be missing, what has been given up for its age included.
+    ///
+    /// # Errors
+    /// The database has failed.
+    pub fn gaps(&self) -> Result<Vec<Gap>, HistoryError> {
+        let store = self.settled()?;
+        Ok(self.missing(&store, 0))
+    }
+
+    /// Makes all that was recorded before durable, and answers the revision up to which it goes.
+    /// To be called before the log that could make the events again is purged.
+    ///
+    /// # Errors
+    /// The database has failed.
+    pub fn sync(&self) -> Result<u64, HistoryError> {
+        let store = self.settled()?;
+        store.flush().map_err(|error| self.failed(&error))?;
+        Ok(store.last())
+    }
+
+    /// Writes what is queued, makes it durable and ends the thread.
+    pub fn close(&self) {
+        let Some(thread) = self.thread.lock().take() else {
+            return;
+        };
+        if self.jobs.send(Job::Close).is_err() || thread.join().is_err() {
+            tracing::warn!("the history's thread had ended before it was told to");
+        }
+    }
+
+    /// The database, when all that was recorded so far is in it.
+    fn settled(&self) -> Result<Arc<Store>, HistoryError> {
+        let (send, receive) = sync_channel(1);
+        let ended = || HistoryError("it is closed".to_owned());
+        self.jobs.send(Job::Settle(send)).map_err(|_| ended())?;
+        receive.recv().map_err(|_| ended())?;
+        self.shared.store()
+    }
+
+    fn failed(&self, error: &store::StoreError) -> HistoryError {
+        self.shared.fail(error)
+    }
+
+    fn missing(&self, store: &Store, after: u64) -> Vec<Gap> {
+        store.missing(after, self.shared.dropped_upto())
+    }
+}
+
+impl Drop for History {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl fmt::Debug for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("History").finish_non_exhaustive()
+    }
+}
