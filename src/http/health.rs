@@ -10,7 +10,6 @@ use super::Api;
 use super::ask::Ask;
 use super::error::Failure;
 use super::reply::Reply;
-use crate::service::ServiceError;
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
@@ -22,13 +21,6 @@ pub(super) fn health(ask: &Ask) -> Result<Reply, Failure> {
 pub(super) async fn ready(api: &Api, ask: Ask) -> Result<Reply, Failure> {
     ask.no_parameters()?;
     drop(ask);
-    if let Some(why) = api.not_ready() {
-        return Err(ServiceError::Unready {
-            leader: None,
-            why: why.into(),
-        }
-        .into());
-    }
     api.service().ready().await?;
     Ok(Reply::of(StatusCode::OK, TEXT, "ready\n"))
 }

@@ -58,9 +58,6 @@ pub struct Options {
     pub tokens: Tokens,
     /// Figures that the floors below count; they are told together with this floor's own.
     pub registry: Registry,
-    /// Why the node cannot serve yet though it runs, in words; `/readyz` tells it. Without it the
-    /// node is ready as soon as it can vouch for a read.
-    pub not_ready: Option<watch::Receiver<Option<String>>>,
 }
 
 /// The calls of one node, ready to be served. Cheap to clone.
@@ -76,7 +73,6 @@ struct Inner {
     tokens: Tokens,
     doorman: Arc<Doorman>,
     metrics: Metrics,
-    not_ready: Option<watch::Receiver<Option<String>>>,
     role: watch::Receiver<Role>,
     leader: RwLock<Leader>,
 }
@@ -101,7 +97,6 @@ impl Api {
                 limits: options.limits,
                 tokens: options.tokens,
                 doorman,
-                not_ready: options.not_ready,
                 leader: RwLock::default(),
             }),
         }
@@ -121,10 +116,6 @@ impl Api {
 
     fn metrics(&self) -> &Metrics {
         &self.inner.metrics
-    }
-
-    fn not_ready(&self) -> Option<String> {
-        self.inner.not_ready.as_ref()?.borrow().clone()
     }
 
     /// Answers one call, from its head to its last byte.

@@ -195,7 +195,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let taken = Pin::new(&mut this.stream).poll_flush(cx);
-        this.poll_taken(cx, taken)
+        ready!(this.poll_taken(cx, taken))?;
+        // An answer that is out begins the wait for the next request, and hyper does not read
+        // again before something arrives: the timer is armed here, or nobody would.
+        match this.poll_patience(cx) {
+            Poll::Ready(late) => Poll::Ready(Err(late)),
+            Poll::Pending => Poll::Ready(Ok(())),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,8 +1,9 @@
 //! Carries news from each apply to the calls that are parked for it.
 //!
 //! There is one feed a node: it alone subscribes to the replica, so that a thousand parked calls
-//! cost one wake-up an apply and not a thousand. If the feed itself falls behind, it does not try
-//! to catch up: every parked call is told that it may have missed something, and looks for itself.
+//! cost one wake-up an apply and not a thousand. If the feed itself falls behind, or the replica
+//! took a snapshot in place of what happened, it does not try to catch up: every parked call is
+//! told that it may have missed something, and looks for itself.
 
 use std::sync::Arc;
 
@@ -43,6 +44,9 @@ fn dispatch(service: &Service, news: &News) {
     let waiting = &service.inner.waiting;
     if waiting.parked() == 0 {
         return;
+    }
+    if news.gap {
+        waiting.lose_all();
     }
     for event in &news.events {
         match &event.what {

@@ -142,7 +142,8 @@ impl Service {
     /// Gives a lease back.
     ///
     /// # Errors
-    /// [`lockring_core::Refusal::FenceStale`] in [`ServiceError::Refused`], and the rest of [`ServiceError`].
+    /// [`lockring_core::Refusal::FenceStale`] in [`ServiceError::Refused`], and the rest of
+    /// [`ServiceError`].
     pub async fn release(
         &self,
         session: SessionId,

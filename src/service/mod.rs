@@ -28,7 +28,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::consensus::Replica;
+use crate::consensus::{Replica, Standing};
 
 pub use crate::consensus::{MemberRole, MemberStatus, Role};
 
@@ -249,8 +249,16 @@ impl Service {
     /// # Errors
     /// Why it cannot.
     pub async fn ready(&self) -> Result<(), ServiceError> {
-        self.inner.replica.read_barrier(PROBE_WITHIN).await?;
-        Ok(())
+        let Err(error) = self.inner.replica.read_barrier(PROBE_WITHIN).await else {
+            return Ok(());
+        };
+        match self.inner.replica.standing().borrow().clone() {
+            Standing::Member => Err(error.into()),
+            Standing::Founding(why) | Standing::Outside(why) => Err(ServiceError::Unready {
+                leader: None,
+                why: why.into(),
+            }),
+        }
     }
 
     /// Commits one command and tells its outcome; a refusal is an error here.

@@ -245,8 +245,8 @@ fn open_session() -> About {
     plain(
         "sessions",
         "Open a session",
-        "A session is one client's liveness. It lives `ttl_ms` from its last renewal; when it ends, \
-         every lease and every place in a queue that it has goes with it. The bounds and the \
+        "A session is one client's liveness. It lives `ttl_ms` from its last renewal; when it \
+         ends, every lease and every place in a queue that it has goes with it. The bounds and the \
          default of `ttl_ms` may be narrower in a cluster's configuration.",
     )
     .keyed()
@@ -330,8 +330,8 @@ fn acquire() -> About {
         "Acquire a lock",
         "With `session`, the lease is that session's; acquiring what it holds already is answered \
          with the same lease. Without, a session is opened for this lease alone and ends with it; \
-         its TTL counts from the grant.\n\n`wait_ms` of 0 tries once. A longer wait takes a place in \
-         the queue, first come first served, which survives the loss of any node. The call is \
+         its TTL counts from the grant.\n\n`wait_ms` of 0 tries once. A longer wait takes a place \
+         in the queue, first come first served, which survives the loss of any node. The call is \
          parked for at most 25 s; if the wait is longer, it is answered with 202, and repeating it \
          with the same key takes the same place again. Whoever sent no key is told one in the \
          `idempotency-key` header of the 202. Closing the connection of a parked call gives up its \
@@ -341,7 +341,10 @@ fn acquire() -> About {
     .may_have("Acquire")
     .ok("Granted", "The lease is the caller's.")
     .headers(&[(header::FENCE, "The lease's fence.")])
-    .ok("Queued", "The caller has a place: repeat the call with the same key.")
+    .ok(
+        "Queued",
+        "The caller has a place: repeat the call with the same key.",
+    )
     .status(202)
     .headers(&[(
         header::IDEMPOTENCY_KEY,

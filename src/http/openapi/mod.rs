@@ -8,7 +8,7 @@ mod about;
 
 use std::sync::LazyLock;
 
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderValue, Method, StatusCode};
 use bytes::Bytes;
 use lockring_client::wire::{self, ErrorCode, header};
 use lockring_core::limits;
@@ -138,7 +138,8 @@ fn by_status(spec: &Spec, about: &About) -> Vec<(u16, Vec<ErrorCode>)> {
     if spec.permission.is_some() {
         codes.extend([ErrorCode::Unauthenticated, ErrorCode::Forbidden]);
     }
-    if about.body.is_some() {
+    // A call that takes no body refuses one.
+    if spec.method != Method::GET {
         codes.extend([
             ErrorCode::Malformed,
             ErrorCode::TooLarge,

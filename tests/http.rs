@@ -1,0 +1,16 @@
+//! The HTTP contract through the real door: a listener, a service and a replica on a real log.
+
+#[path = "http/node.rs"]
+mod node;
+#[path = "http/raw.rs"]
+mod raw;
+#[path = "http/calls.rs"]
+mod calls;
+#[path = "http/waits.rs"]
+mod waits;
+#[path = "http/codes.rs"]
+mod codes;
+#[path = "http/bounds.rs"]
+mod bounds;
+#[path = "http/contract.rs"]
+mod contract;

@@ -1,0 +1,340 @@
+//! Every code of the contract, provoked once.
+
+use std::time::Duration;
+
+use lockring::http::{Options, Permission, Token, Tokens};
+use lockring::network::Memory;
+use lockring_client::wire::ErrorCode;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use sha2::{Digest, Sha256};
+
+use super::node::Node;
+use super::raw::{raw, request};
+
+/// The codes of what is not built yet: no call can give them.
+const NOT_YET: [ErrorCode; 4] = [
+    ErrorCode::Deadlock,
+    ErrorCode::LimitMismatch,
+    ErrorCode::UpgradeConflict,
+    ErrorCode::Delayed,
+];
+
+#[test]
+fn every_code_has_its_test_here() {
+    // Each test below says `problem(status, "code")` for the code it is about.
+    let here = include_str!("codes.rs");
+    for code in ErrorCode::ALL {
+        let provoked = here.contains(&format!("problem({}, \"{code}\")", code.status()));
+        assert_ne!(provoked, NOT_YET.contains(&code), "{code}");
+    }
+}
+
+#[tokio::test]
+async fn held_tells_by_whom_and_how_many_wait() {
+    let node = Node::alone().await;
+    node.post("/v1/locks/h/acquire", r#"{"owner":"first"}"#)
+        .await
+        .success(200);
+    let held = node.post("/v1/locks/h/acquire", "").await;
+    let problem = held.problem(409, "held");
+    assert_eq!(problem["holders"][0]["owner"], "first");
+    assert_eq!(problem["queue"], 0);
+    held.revision();
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_wait_that_ends_tells_who_holds_it() {
+    let node = Node::alone().await;
+    let (session, _) = node.hold("w").await;
+    let late = node.post("/v1/locks/w/acquire", r#"{"wait_ms":30}"#).await;
+    let problem = late.problem(408, "wait_timeout");
+    assert_eq!(problem["holders"][0]["session"], session[..8]);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_session_that_is_gone_is_told_with_its_cause() {
+    let node = Node::alone().await;
+    let nobody = "00000000000000000000000000000007";
+    let path = format!("/v1/sessions/{nobody}");
+    let body = format!(r#"{{"session":"{nobody}"}}"#);
+    let release = format!(r#"{{"session":"{nobody}","fence":1}}"#);
+    for answer in [
+        node.get(&path).await,
+        node.post(&format!("{path}/renew"), "").await,
+        node.call("DELETE", &path, "").await,
+        node.post("/v1/locks/x/acquire", &body).await,
+        node.post("/v1/locks/x/release", &release).await,
+    ] {
+        let problem = answer.problem(410, "session_gone");
+        assert_eq!(problem["cause"], "never_existed");
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_stale_fence_is_told_the_highest() {
+    let node = Node::alone().await;
+    let (session, fence) = node.hold("f").await;
+    let other = node.session("other").await;
+    for (session, claimed) in [(&session, fence + 1), (&other, fence)] {
+        let stale = node.release("f", session, claimed).await;
+        assert_eq!(stale.problem(412, "fence_stale")["highest_fence"], fence);
+    }
+    let free = node.release("free", &other, 1).await;
+    let problem = free.problem(412, "fence_stale");
+    assert!(problem["highest_fence"].is_null());
+    assert!(problem.as_object().unwrap().contains_key("highest_fence"));
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_route_that_is_not_there_is_not_found() {
+    let node = Node::alone().await;
+    for path in ["/", "/v1", "/v1/locks/a/b", "/v1/locks/a/", "/v2/locks"] {
+        let missing = node.get(path).await;
+        missing.problem(404, "not_found");
+        missing.revision();
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_out_of_bounds_is_told_by_field_value_and_bound() {
+    let node = Node::alone().await;
+    let long = "x".repeat(129);
+    let owner = format!(r#"{{"owner":"{long}"}}"#);
+    let metadata = format!(r#"{{"metadata":"{}"}}"#, "x".repeat(1025));
+    let name = format!("/v1/locks/{}/acquire", "x".repeat(513));
+    let both = r#"{"session":"00000000000000000000000000000007","ttl_ms":1000}"#;
+    for (path, body, field) in [
+        ("/v1/sessions", r#"{"ttl_ms":499}"#, "ttl_ms"),
+        // The cluster's own bound, below that of the machine.
+        ("/v1/sessions", r#"{"ttl_ms":60001}"#, "ttl_ms"),
+        ("/v1/sessions", r#"{"ttl_ms":-1}"#, "ttl_ms"),
+        ("/v1/sessions", r#"{"ttl_ms":1.5}"#, "ttl_ms"),
+        ("/v1/sessions", &owner, "owner"),
+        ("/v1/sessions", &metadata, "metadata"),
+        ("/v1/sessions", r#"{"color":"red"}"#, "color"),
+        ("/v1/sessions?x=1", "", "x"),
+        ("/v1/locks/a/acquire", r#"{"wait":5}"#, "wait"),
+        ("/v1/locks/a/acquire", r#"{"wait_ms":86400001}"#, "wait_ms"),
+        ("/v1/locks/a/acquire", r#"{"session":"7"}"#, "session"),
+        ("/v1/locks/a/acquire", r#"{"mode":"shared"}"#, "mode"),
+        ("/v1/locks/a/acquire", both, "ttl_ms"),
+        ("/v1/locks/a/release", r#"{"fence":1}"#, "session"),
+        ("/v1/locks/a%0Ab/acquire", "", "name"),
+        ("/v1/locks/%FF/acquire", "", "name"),
+        (&name, "", "name"),
+    ] {
+        let problem = node.post(path, body).await.problem(422, "invalid");
+        assert_eq!(problem["field"], field, "{path} {body}: {problem}");
+        assert!(problem["value"].is_string(), "{problem}");
+        assert!(!problem["bound"].as_str().unwrap().is_empty(), "{problem}");
+    }
+    for (path, field) in [
+        ("/v1/locks?limit=1001", "limit"),
+        ("/v1/locks?limit=x", "limit"),
+        ("/v1/sessions?after=zz", "after"),
+        ("/v1/sessions/xyz", "id"),
+        ("/v1/locks/a?consistency=maybe", "consistency"),
+        ("/v1/locks/a/check", "fence"),
+        ("/healthz?x=1", "x"),
+    ] {
+        let problem = node.get(path).await.problem(422, "invalid");
+        assert_eq!(problem["field"], field, "{path}: {problem}");
+    }
+    let long_key = "k".repeat(65);
+    for key in [&*long_key, "two words"] {
+        let answer = node.keyed("POST", "/v1/sessions", key, "").await;
+        assert_eq!(answer.problem(422, "invalid")["field"], "Idempotency-Key");
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_of_ten_megabytes_is_refused() {
+    let node = Node::alone().await;
+    let head = "POST /v1/sessions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
+    let told = format!("{head}content-length: 10485760\r\n\r\n");
+    let answer = raw(node.at, told.as_bytes()).await;
+    answer.problem(413, "too_large");
+
+    // Chunked, so that nothing says beforehand how long it will be.
+    let mut chunked = format!("{head}transfer-encoding: chunked\r\n\r\n").into_bytes();
+    for _ in 0..160 {
+        chunked.extend_from_slice(b"10000\r\n");
+        chunked.extend_from_slice(&[b' '; 0x10000]);
+        chunked.extend_from_slice(b"\r\n");
+    }
+    let answer = raw(node.at, &chunked).await;
+    let problem = answer.problem(413, "too_large");
+    assert_eq!(problem["bound"], "at most 1048576 bytes");
+    node.hold("still-serves").await;
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_say_that_it_is_json_is_refused() {
+    let node = Node::alone().await;
+    for header in ["content-type: application/x-www-form-urlencoded\r\n", ""] {
+        let body = "{}";
+        let head = format!("{header}content-length: {}\r\n", body.len());
+        let mut bytes = request("POST", "/v1/sessions", &head, "");
+        bytes.extend_from_slice(body.as_bytes());
+        let answer = raw(node.at, &bytes).await;
+        answer.problem(415, "unsupported_media_type");
+    }
+    let charset = "content-type: application/json; charset=utf-8\r\ncontent-length: 2\r\n";
+    let mut bytes = request("POST", "/v1/sessions", charset, "");
+    bytes.extend_from_slice(b"{}");
+    raw(node.at, &bytes).await.success(201);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_method_that_a_path_does_not_take_is_told_which_it_takes() {
+    let node = Node::alone().await;
+    for (method, path, allow) in [
+        ("PUT", "/v1/sessions", "POST, GET, HEAD, OPTIONS"),
+        ("GET", "/v1/locks/a/acquire", "POST, OPTIONS"),
+        ("POST", "/healthz", "GET, HEAD, OPTIONS"),
+        ("BREW", "/v1/locks/a", "GET, HEAD, OPTIONS"),
+    ] {
+        let answer = node.call(method, path, "").await;
+        answer.problem(405, "method_not_allowed");
+        assert_eq!(answer.header("allow"), Some(allow), "{method} {path}");
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_not_json_is_malformed() {
+    let node = Node::alone().await;
+    for body in ["{", "wait_ms=5", r#"{"ttl_ms":}"#, "{} {}"] {
+        let answer = node.post("/v1/sessions", body).await;
+        answer.problem(400, "malformed");
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_too_many_is_told_which_limit_it_is_beyond() {
+    let mut options = Options::default();
+    options.limits.connections_per_address_max = 1;
+    let node = Node::with(options, Duration::from_secs(25)).await;
+    let first = tokio::net::TcpStream::connect(node.at).await.unwrap();
+    let mut second = tokio::net::TcpStream::connect(node.at).await.unwrap();
+    let answer = super::raw::read(&mut second).await;
+    let problem = answer.problem(429, "limit");
+    assert_eq!(problem["limit"], "connections_per_address");
+    assert!(problem["retry_after_ms"].is_u64());
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    drop(first);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn tokens_open_what_they_list() {
+    let token = |text: &str, permissions: &[Permission]| Token {
+        sha256: Sha256::digest(text).into(),
+        permissions: permissions.to_vec(),
+    };
+    let tokens = Tokens::new(vec![
+        token("reader", &[Permission::Read]),
+        token("worker", &[Permission::Read, Permission::Lock]),
+    ]);
+    let options = Options {
+        tokens,
+        ..Options::default()
+    };
+    let node = Node::with(options, Duration::from_secs(25)).await;
+    let with = async |method: &str, path: &str, token: &str| {
+        let header = format!("authorization: Bearer {token}\r\n");
+        raw(node.at, &request(method, path, &header, "")).await
+    };
+    let none = node.get("/v1/locks").await;
+    let problem = none.problem(401, "unauthenticated");
+    assert_eq!(problem["permission"], "read");
+    assert_eq!(none.header("www-authenticate"), Some("Bearer"));
+    let wrong = with("GET", "/v1/locks", "guess").await;
+    wrong.problem(401, "unauthenticated");
+    with("GET", "/v1/locks", "reader").await.success(200);
+    let reader = with("POST", "/v1/sessions", "reader").await;
+    assert_eq!(reader.problem(403, "forbidden")["permission"], "lock");
+    with("POST", "/v1/sessions", "worker").await.success(201);
+    let worker = with("DELETE", "/v1/cluster/nodes/3", "worker").await;
+    assert_eq!(worker.problem(403, "forbidden")["permission"], "operate");
+    for open in ["/healthz", "/readyz", "/openapi.json", "/docs"] {
+        assert_eq!(node.get(open).await.status, 200, "{open}");
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn without_a_majority_there_is_no_answer_but_a_stale_one() {
+    let network = Memory::new();
+    let window = Duration::from_secs(25);
+    let node = Node::of(1, &[1, 2], &network, Options::default(), window).await;
+    let (ready, write, read) = tokio::join!(
+        node.get("/readyz"),
+        node.post("/v1/sessions", ""),
+        node.get("/v1/locks/x"),
+    );
+    let problem = ready.problem(503, "unready");
+    assert!(
+        problem["detail"].as_str().unwrap().contains("node 2"),
+        "{problem}"
+    );
+    for answer in [write, read] {
+        answer.problem(503, "unready");
+        assert_eq!(answer.header("retry-after"), Some("1"));
+        assert_eq!(answer.revision(), 0);
+    }
+    let stale = node.get("/v1/locks/x?consistency=stale").await;
+    assert_eq!(stale.success(200)["state"], "free");
+    assert!(node.get("/v1/cluster").await.success(200)["leader"].is_null());
+    assert_eq!(node.get("/healthz").await.status, 200);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_command_whose_majority_is_lost_has_no_known_outcome() {
+    let network = Memory::new();
+    let window = Duration::from_secs(25);
+    let of = |id| Node::of(id, &[1, 2], &network, Options::default(), window);
+    let (one, two) = tokio::join!(of(1), of(2));
+    let (leader, other) = tokio::select! {
+        () = one.leads() => (one, two),
+        () = two.leads() => (two, one),
+    };
+    leader.hold("before").await;
+    other.fall_silent().await;
+    let answer = leader.post("/v1/sessions", "").await;
+    answer.problem(504, "indeterminate");
+    leader.stop().await;
+}
+
+/// A figure that cannot be told.
+#[derive(Debug)]
+struct Broken;
+
+impl Collector for Broken {
+    fn encode(&self, _: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        panic!("an invariant of the test's own")
+    }
+}
+
+#[tokio::test]
+async fn a_broken_invariant_is_told_with_the_id_of_its_log_line() {
+    let mut options = Options::default();
+    options.registry.register_collector(Box::new(Broken));
+    let node = Node::with(options, Duration::from_secs(25)).await;
+    let problem = node.get("/metrics").await.problem(500, "bug");
+    assert_eq!(problem["log_id"].as_str().unwrap().len(), 16);
+    assert!(!problem.to_string().contains("of the test's own"));
+    node.hold("still-serves").await;
+    node.stop().await;
+}
