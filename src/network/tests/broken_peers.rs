@@ -158,7 +158,7 @@ async fn a_silent_connection_is_given_up_after_a_deadline_and_dialled_again() {
 }
 
 /// Callers wait outside the bounds, each until its own deadline; nothing piles up inside.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_peer_that_stops_reading_costs_bounded_memory() {
     let network = Memory::new();
     let mut acceptor = network.listen("two").await.unwrap();
@@ -166,26 +166,21 @@ async fn a_peer_that_stops_reading_costs_bounded_memory() {
     let _deaf = greet_and_hold(&mut acceptor).await;
     let body = Bytes::from(vec![0; 64 << 10]);
     let asked = (0..200).map(|_| calls.call(ECHO, body.clone(), Duration::from_millis(500)));
-    let asked = futures_util::future::join_all(asked);
-    let (answers, unsent) = within(futures_util::future::join(asked, async {
-        // Once the buffers are full, what could not be written waits as a call, not as bytes.
-        while calls.queued() < 100 {
-            tokio::task::yield_now().await;
-        }
-        calls.queued()
-    }))
-    .await;
-    assert!(unsent >= 200 - (limits().unwritten_bytes_max + (64 << 10)) / body.len() - 2);
-    for answer in answers {
-        assert!(
-            matches!(answer, Err(CallError::TimedOut | CallError::Lost { .. })),
-            "{answer:?}"
-        );
+    for answer in futures_util::future::join_all(asked).await {
+        assert_eq!(answer, Err(CallError::TimedOut));
     }
+    // What could not be written still waits as a call whose body is the caller's, not as bytes.
+    let sent = 200 - calls.queued();
+    let most = 1 + (limits().unwritten_bytes_max + (64 << 10)) / body.len();
+    assert!(
+        sent <= most,
+        "{sent} calls were taken, at most {most} fit the buffers"
+    );
+    assert!(sent > 0);
 }
 
 /// The other way round: a caller that sends requests and does not read the replies.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_caller_that_stops_reading_is_not_read_from_any_more() {
     let (network, node) = (Memory::new(), Arc::<TestNode>::default());
     let _listener = serve(&network, "two", &node).await;

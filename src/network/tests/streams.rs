@@ -83,7 +83,7 @@ async fn the_directions_work_and_end_apart() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_sender_waits_for_a_receiver_that_does_not_read() {
     let (mut near, mut far, _) = wire();
     let frame = || Frame::new(1, vec![0; 64 << 10]);
