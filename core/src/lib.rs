@@ -89,6 +89,8 @@ mod outcome;
 mod paged;
 mod session;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 mod time;
 mod view;
 

@@ -247,3 +247,81 @@ fn before<K: Borrow<Q>, V, Q: Ord + ?Sized>(page: &[(K, V)], bound: Bound<&Q>) -
         Bound::Unbounded => 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::ops::Bound;
+    use std::vec::Vec;
+
+    use rand::rngs::StdRng;
+    use rand::{Rng, SeedableRng};
+
+    use super::Paged;
+
+    type Small = Paged<u16, u64, 8>;
+
+    fn rows(map: &Small) -> Vec<(u16, u64)> {
+        map.iter().map(|(key, value)| (*key, *value)).collect()
+    }
+
+    /// Against a `BTreeMap`, with clones taken on the way that must not move.
+    #[test]
+    fn is_an_ordered_map_whose_clones_stay() {
+        for seed in 0..40 {
+            let mut chance = StdRng::seed_from_u64(seed);
+            let (mut map, mut plain) = (Small::default(), BTreeMap::new());
+            let mut clones = Vec::new();
+            let keys = chance.random_range(1..400);
+            for step in 0..3_000u64 {
+                // Long spells of growth and of decline, so that pages split, join and go.
+                let grows = (step / 500) % 2 == 0;
+                let key = chance.random_range(0..keys);
+                if chance.random_bool(if grows { 0.8 } else { 0.2 }) {
+                    assert_eq!(map.insert(key, step), plain.insert(key, step));
+                } else {
+                    assert_eq!(map.remove(&key), plain.remove(&key));
+                }
+                let key = chance.random_range(0..keys);
+                if let Some(value) = map.get_mut(&key) {
+                    *value += 1;
+                    *plain.get_mut(&key).expect("both have it") += 1;
+                }
+                assert_eq!(map.get(&key), plain.get(&key));
+                assert_eq!(map.len(), plain.len());
+                if step % 100 == 0 {
+                    assert_eq!(map.audit(), Ok(()), "seed {seed} step {step}");
+                    clones.push((map.clone(), plain.clone()));
+                }
+                if step % 50 == 0 {
+                    let from = Bound::Excluded(&key);
+                    let after: Vec<_> = map.from(from).map(|(k, v)| (*k, *v)).collect();
+                    let plain = plain.range((from, Bound::Unbounded));
+                    assert!(after.into_iter().eq(plain.map(|(k, v)| (*k, *v))));
+                }
+            }
+            for (map, plain) in clones {
+                assert_eq!(rows(&map), Vec::from_iter(plain), "seed {seed}");
+            }
+        }
+    }
+
+    /// Rising keys fill pages whole; what is left after a decline lies in few pages.
+    #[test]
+    fn pages_stay_full() {
+        let mut map = Small::default();
+        for key in 0..800 {
+            map.insert(key, 0);
+        }
+        assert_eq!(map.pages.len(), 100);
+        for key in (0..800).filter(|key| key % 8 != 0) {
+            map.remove(&key);
+        }
+        assert_eq!(map.len(), 100);
+        assert!(map.pages.len() <= 50, "{} pages", map.pages.len());
+        for key in 0..800 {
+            map.remove(&key);
+        }
+        assert_eq!(map.pages.len(), 0);
+    }
+}

@@ -18,3 +18,10 @@ pub(crate) struct Lease {
     /// The attachment of the waiter that it was granted to; 0 if nobody had to wait.
     pub(crate) attachment: u64,
 }
+
+impl Lease {
+    /// Whether it was granted to the caller that attached so to a place.
+    pub(crate) const fn was_attached(&self, attachment: u64) -> bool {
+        self.attachment != 0 && self.attachment == attachment
+    }
+}

@@ -109,7 +109,7 @@ impl Machine {
                 }
                 Abandoned::Place
             }
-            (_, Some(lease)) if (lease.session, lease.attachment) == (id, attachment) => {
+            (_, Some(lease)) if lease.session == id && lease.was_attached(attachment) => {
                 Abandoned::Lease(lease.fence)
             }
             _ => Abandoned::Nothing,

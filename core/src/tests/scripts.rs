@@ -1,0 +1,237 @@
+//! Scripts: one entry a line, with what it came to. The files are in `core/tests/scripts`.
+//!
+//! ```text
+//! # a comment; an empty line; both are kept
+//! limits sessions=2 locks=3 waiters=1 leases=2 expiries=0      (first, if at all)
+//! @1010 acquire s1 db wait=500 key=k -> queued 0 until=1510 ticket=4
+//! @1500 tick -> expired s1; lost s1 db fence=3 by=expired; granted s2 db fence=4
+//! ```
+//! A line is `@time operation -> outcome; event; event…`. Time is that of the stamp, in term 1;
+//! `stamp=2` stamps in another term. `key=` gives a request id. The operations:
+//!
+//! ```text
+//! tick · open S [ttl= owner=] · renew S… · close S · acquire S LOCK [wait=]
+//! alone S LOCK [wait= ttl= owner=] · abandon S LOCK at=ATTACHMENT · release S LOCK fence=
+//! look LOCK (changes nothing; shows the view)
+//! ```
+//! Events that only repeat the outcome (opened, granted to the caller, released by it, given up
+//! by it) are not written, but their absence fails the line.
+//!
+//! Before each line the machine is also thawed from its own bytes, and the copy must come to the
+//! same. After each line both pass the audit. `UPDATE=1` writes what came out into the files.
+
+mod text;
+
+use std::format;
+use std::string::{String, ToString};
+use std::vec::Vec;
+use std::{env, fs, path::Path, path::PathBuf};
+
+use super::bytes;
+use crate::machine::Bounds;
+use crate::*;
+pub(super) use text::kind_of;
+
+#[test]
+fn scripts_come_out_as_written() {
+    let mut wrong = Vec::new();
+    let files = files();
+    assert!(files.len() >= 8, "the scripts are not where they should be");
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let out = run(&file, &text);
+        if out == text {
+            continue;
+        }
+        if env::var("UPDATE").is_ok() {
+            fs::write(&file, &out).unwrap();
+            continue;
+        }
+        for (was, is) in text.lines().zip(out.lines()).filter(|(was, is)| was != is) {
+            wrong.push(format!("{}\n- {was}\n+ {is}", file.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "UPDATE=1 accepts:\n{}", wrong.join("\n"));
+}
+
+fn files() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts");
+    let rows = fs::read_dir(folder).unwrap();
+    let mut files: Vec<_> = rows.map(|row| row.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+/// The script again, each line with what it came to.
+fn run(file: &Path, text: &str) -> String {
+    let mut machine = Machine::new();
+    let mut out = String::new();
+    for (number, line) in text.lines().enumerate() {
+        let place = format!("{}:{}", file.display(), number + 1);
+        if let Some(limits) = line.strip_prefix("limits ") {
+            machine.bounds = bounds(&words(limits));
+        }
+        if !line.starts_with('@') {
+            out.push_str(line);
+            out.push('\n');
+            continue;
+        }
+        let step = line.split("->").next().unwrap().trim();
+        let mut copy = Machine::thaw(&bytes(&machine)).unwrap();
+        copy.bounds = machine.bounds;
+        let came = self::step(&mut machine, step, &place);
+        assert_eq!(self::step(&mut copy, step, &place), came, "{place}: thawed");
+        assert_eq!(machine.audit(), Ok(()), "{place}");
+        assert_eq!(bytes(&copy), bytes(&machine), "{place}");
+        out.push_str(&format!("{step} -> {came}\n"));
+    }
+    out
+}
+
+/// A line's words: first the plain ones, then `name=value`.
+struct Words<'a> {
+    plain: Vec<&'a str>,
+    named: Vec<(&'a str, &'a str)>,
+}
+
+impl Words<'_> {
+    fn number(&self, name: &str) -> Option<u64> {
+        let (_, value) = self.named.iter().find(|(n, _)| *n == name)?;
+        Some(value.parse().unwrap())
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        let named = self.named.iter().find(|(n, _)| *n == name);
+        named.map(|(_, value)| *value)
+    }
+
+    fn session(&self, at: usize) -> SessionId {
+        session_of(self.plain[at])
+    }
+
+    fn lock(&self) -> LockName {
+        LockName::parse(self.plain[2]).unwrap()
+    }
+
+    fn new_session(&self) -> NewSession {
+        NewSession {
+            session: self.session(1),
+            ttl: Ttl::parse(self.number("ttl").unwrap_or(10_000)).unwrap(),
+            owner: Owner::parse(self.text("owner").unwrap_or("")).unwrap(),
+            metadata: String::new(),
+        }
+    }
+}
+
+fn words(line: &str) -> Words<'_> {
+    let (named, plain): (Vec<_>, Vec<_>) = line.split_whitespace().partition(|w| w.contains('='));
+    Words {
+        plain,
+        named: named.iter().map(|w| w.split_once('=').unwrap()).collect(),
+    }
+}
+
+fn session_of(name: &str) -> SessionId {
+    let number: u128 = name.strip_prefix('s').unwrap().parse().unwrap();
+    SessionId::from_bits(number)
+}
+
+fn bounds(words: &Words<'_>) -> Bounds {
+    let most = Bounds::default();
+    let bound = |name, most| {
+        words
+            .number(name)
+            .map_or(most, |n| usize::try_from(n).unwrap())
+    };
+    Bounds {
+        sessions: bound("sessions", most.sessions),
+        locks: bound("locks", most.locks),
+        waiters_per_lock: bound("waiters", most.waiters_per_lock),
+        leases_per_session: bound("leases", most.leases_per_session),
+        expiries_per_entry: bound("expiries", most.expiries_per_entry),
+    }
+}
+
+fn step(machine: &mut Machine, line: &str, place: &str) -> String {
+    let words = words(line);
+    let at: u64 = words.plain[0].strip_prefix('@').unwrap().parse().unwrap();
+    let words = Words {
+        plain: words.plain[1..].to_vec(),
+        ..words
+    };
+    if words.plain[0] == "look" {
+        let view = machine.lock(&LockName::parse(words.plain[1]).unwrap());
+        return view.map_or("free".to_string(), |view| text::view(&view));
+    }
+    let op = op(&words, place);
+    let request = words.text("key").map(|key| RequestId::of_key(key).unwrap());
+    let stamped = words.number("stamp").unwrap_or(1);
+    let mut entry = Entry::tick(stamped, ClusterTime(at), 0);
+    entry.commands = op.into_iter().map(|op| Command { request, op }).collect();
+    let applied = machine.apply(1, &entry);
+    if applied.void {
+        return "void".to_string();
+    }
+    let mut came: Vec<String> = Vec::new();
+    let reply = applied.replies.first();
+    if let Some(reply) = reply {
+        let tells = |e: &&Event| e.revision == reply.revision && text::repeats(&e.what, reply);
+        let told = applied.events.iter().filter(tells).count();
+        let how = match (reply.replayed, told, &reply.outcome) {
+            (true, 0, _) => "replayed ",
+            // Only a lease that the session had already is granted without an event.
+            (false, 0, Outcome::Granted(_)) => "again ",
+            (false, 1, _) => "",
+            (false, 0, outcome) if !text::needs_event(outcome) => "",
+            other => panic!("{place}: told {told} times: {other:?}"),
+        };
+        came.push(format!("{how}{}", text::outcome(&reply.outcome)));
+    }
+    for event in &applied.events {
+        if !reply.is_some_and(|r| event.revision == r.revision && text::repeats(&event.what, r)) {
+            came.push(text::event(&event.what));
+        }
+    }
+    if came.is_empty() {
+        came.push("nothing".to_string());
+    }
+    came.join("; ")
+}
+
+fn op(words: &Words<'_>, place: &str) -> Option<Op> {
+    let wait_ms = words.number("wait").unwrap_or(0);
+    Some(match words.plain[0] {
+        "tick" => return None,
+        "open" => Op::Open(words.new_session()),
+        "renew" => Op::Renew {
+            sessions: words.plain[1..]
+                .iter()
+                .map(|name| session_of(name))
+                .collect(),
+        },
+        "close" => Op::Close {
+            session: words.session(1),
+        },
+        "acquire" => Op::Acquire {
+            by: Acquirer::Session(words.session(1)),
+            lock: words.lock(),
+            wait_ms,
+        },
+        "alone" => Op::Acquire {
+            by: Acquirer::OneLease(words.new_session()),
+            lock: words.lock(),
+            wait_ms,
+        },
+        "abandon" => Op::Abandon {
+            session: words.session(1),
+            lock: words.lock(),
+            attachment: words.number("at").unwrap(),
+        },
+        "release" => Op::Release {
+            session: words.session(1),
+            lock: words.lock(),
+            fence: Fence::claimed(words.number("fence").unwrap()),
+        },
+        other => panic!("{place}: no operation is called {other}"),
+    })
+}
