@@ -61,10 +61,7 @@ impl RoleKeeper {
             role.leader = None;
         });
         if let Some(reason) = reason {
-            tracing::error!(
-                reason,
-                "this node's replica has failed and takes part no more"
-            );
+            // Whoever owns the process tells it, once, where it ends.
             self.stopped.send_replace(Some(reason));
         }
         self.desk.close();

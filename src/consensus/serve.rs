@@ -63,7 +63,8 @@ impl Service {
         let ended = CancellationToken::new();
         let _end = ended.clone().drop_guard();
         let requests = requests(receiver).take_until(ended.cancelled_owned());
-        let mut replies = std::pin::pin!(self.raft.stream_append(requests));
+        // Fused: the inner loop may be the one that sees the end, and the outer then asks again.
+        let mut replies = std::pin::pin!(self.raft.stream_append(requests).fuse());
         while let Some(Ok(reply)) = replies.next().await {
             let mut last = reply.is_err();
             if sender.feed(reply_frame(&reply)).await.is_err() {

@@ -59,6 +59,18 @@ pub enum TlsError {
     Unfit(String),
 }
 
+/// What encrypts the connections of clients. They show a token and no certificate, so the authority
+/// has no say here.
+pub fn for_clients(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(unfit)?
+        .with_no_client_auth()
+        .with_single_cert(certificates(&files.certificate)?, private_key(files)?)
+        .map_err(unfit)?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
 impl Tls {
     /// Reads the files; they are not read again.
     pub fn load(files: &TlsFiles) -> Result<Self, TlsError> {
@@ -68,10 +80,7 @@ impl Tls {
         }
         let roots = Arc::new(roots);
         let chain = certificates(&files.certificate)?;
-        let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|why| TlsError::File {
-            path: files.key.clone(),
-            why,
-        })?;
+        let key = private_key(files)?;
 
         let provider = Arc::new(ring::default_provider());
         let client = client_config(&provider, &roots, chain.clone(), key.clone_key())?;
@@ -94,6 +103,13 @@ fn certificates(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, TlsError
         return Err(file_error(rustls::pki_types::pem::Error::NoItemsFound));
     }
     Ok(all)
+}
+
+fn private_key(files: &TlsFiles) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_file(&files.key).map_err(|why| TlsError::File {
+        path: files.key.clone(),
+        why,
+    })
 }
 
 fn unfit(why: impl fmt::Display) -> TlsError {

@@ -19,8 +19,9 @@ pub enum LogFormat {
 /// # Errors
 /// When the filter is not one.
 pub fn log_to_stderr(filter: &str, format: LogFormat) -> Result<(), String> {
-    // openraft says at INFO what is news to its authors; lockring itself tells of leaders.
-    let quiet = format!("openraft=warn,sled=warn,{filter}");
+    // What openraft says is news to its authors, a page of it for each lost connection; lockring
+    // tells itself of leaders, members and failures. Who wants it says `info,openraft=info`.
+    let quiet = format!("openraft=off,sled=warn,{filter}");
     let filter = EnvFilter::try_new(quiet)
         .map_err(|error| format!("the log filter `{filter}` is none: {error}"))?;
     let lines = tracing_subscriber::fmt()

@@ -111,11 +111,11 @@ impl fmt::Display for Report {
         } else {
             "acquire"
         };
-        write!(
+        writeln!(
             f,
-            "  {timed:<10}  p50 {p50} us, p99 {p99} us, p99.9 {p999} us, max {max} us\n  errors      {}",
-            self.errors
+            "  {timed:<10}  p50 {p50} us, p99 {p99} us, p99.9 {p999} us, max {max} us"
         )?;
+        write!(f, "  errors      {}", self.errors)?;
         if let Some(rate) = self.hand_overs_per_s {
             write!(f, "\n  hand-overs  {rate}/s")?;
         }

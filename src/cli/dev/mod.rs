@@ -181,7 +181,8 @@ impl Dev {
             }
             let config = layout.config_path(id);
             print::note(format_args!(
-                "node {id} died ({how}); its log is {}; bring it back with\n  lockring serve --config {}",
+                "node {id} died ({how}); its log is {}; bring it back with\n\
+                 \x20 lockring serve --config {}",
                 layout.log_path(id).display(),
                 config.display()
             ));

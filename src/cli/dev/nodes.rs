@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use futures_util::future::select_all;
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::timeout;
 
 use super::layout::Layout;
@@ -16,9 +16,17 @@ use super::layout::Layout;
 /// How long a node may take to stop in order before it is killed.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
+/// One node that runs.
+struct Node {
+    process: Child,
+    /// The node stops when this pipe ends: with us. It is kept apart from the process, because
+    /// waiting for a process closes the pipe that it has.
+    _tie: ChildStdin,
+}
+
 /// The nodes that run.
 pub(super) struct Nodes {
-    running: BTreeMap<u64, Child>,
+    running: BTreeMap<u64, Node>,
 }
 
 impl Nodes {
@@ -38,10 +46,9 @@ impl Nodes {
         let path = layout.log_path(id);
         let log = File::options().create(true).append(true).open(&path);
         let log = log.with_context(|| format!("cannot write {}", path.display()))?;
-        let node = Command::new(program)
+        let mut process = Command::new(program)
             .args(["serve", "--exit-with-parent", "--config"])
             .arg(layout.config_path(id))
-            // The node stops when this pipe ends: with us.
             .stdin(Stdio::piped())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -50,13 +57,14 @@ impl Nodes {
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot start node {id}"))?;
-        let pid = node.id().context("the node ended as it was started")?;
-        self.running.insert(id, node);
+        let pid = process.id().context("the node ended as it was started")?;
+        let _tie = process.stdin.take().context("stdin is a pipe")?;
+        self.running.insert(id, Node { process, _tie });
         Ok(pid)
     }
 
     pub(super) fn pid(&self, id: u64) -> Option<u32> {
-        self.running.get(&id)?.id()
+        self.running.get(&id)?.process.id()
     }
 
     pub(super) fn all_dead(&self) -> bool {
@@ -66,7 +74,7 @@ impl Nodes {
     /// A node that has ended, if one has.
     pub(super) fn exited(&mut self) -> anyhow::Result<Option<(u64, ExitStatus)>> {
         for (id, node) in &mut self.running {
-            if let Some(how) = node.try_wait()? {
+            if let Some(how) = node.process.try_wait()? {
                 return Ok(Some((*id, how)));
             }
         }
@@ -77,7 +85,7 @@ impl Nodes {
     pub(super) async fn next_exit(&mut self) -> anyhow::Result<(u64, ExitStatus)> {
         let waits = self.running.iter_mut().map(|(id, node)| {
             let id = *id;
-            Box::pin(async move { (id, node.wait().await) })
+            Box::pin(async move { (id, node.process.wait().await) })
         });
         let ((id, how), _, _) = select_all(waits).await;
         self.running.remove(&id);
@@ -87,18 +95,22 @@ impl Nodes {
     /// Stops them all: in order if they can, else by force.
     pub(super) async fn stop(mut self) {
         for node in self.running.values() {
-            if let Some(pid) = node.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
+            if let Some(pid) = node
+                .process
+                .id()
+                .and_then(|id| Pid::from_raw(id.cast_signed()))
+            {
                 // One that is gone already needs no signal.
                 let _ = kill_process(pid, Signal::TERM);
             }
         }
         let all = self.running.values_mut();
-        let ended = futures_util::future::join_all(all.map(Child::wait));
+        let ended = futures_util::future::join_all(all.map(|node| node.process.wait()));
         if timeout(STOP_WITHIN, ended).await.is_ok() {
             return;
         }
         for node in self.running.values_mut() {
-            let _ = node.kill().await;
+            let _ = node.process.kill().await;
         }
     }
 }

@@ -160,7 +160,6 @@ impl Writer {
             return;
         }
         if let Err(Failure { doing, error }) = self.write(shared, records) {
-            tracing::error!(%doing, %error, "the log cannot be written; this node stops");
             shared.poison.spread(doing, &error);
             return;
         }

@@ -1,0 +1,31 @@
+//! Tests of real lockring processes: `../README.md` says which of them lives where.
+
+#![expect(
+    clippy::print_stdout,
+    reason = "they print the figures that they measure"
+)]
+
+mod calls;
+mod connections;
+mod dev;
+mod disk_full;
+mod exec;
+mod failover;
+mod paused_holder;
+mod replace;
+mod restart;
+mod snapshot;
+
+use jepsen_lite::{Cluster, Options};
+
+/// Three nodes of the binary under test.
+async fn three_nodes() -> Cluster {
+    with_sections("").await
+}
+
+/// The same, with more sections in their configuration.
+async fn with_sections(sections: &str) -> Cluster {
+    let mut options = Options::new(env!("CARGO_BIN_EXE_lockring"));
+    options.sections = sections.to_owned();
+    Cluster::start(options).await.unwrap()
+}
