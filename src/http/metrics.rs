@@ -132,19 +132,46 @@ impl Collector for Vitals {
                 "Open connections of clients",
                 self.doorman.connections() as u64,
             ),
-            ("term", "The current term", now.role.term),
+            ("term", "The current term", now.figures.term),
             (
                 "leader",
                 "1 if this node leads and may stamp entries",
-                u64::from(now.role.leads),
+                u64::from(now.figures.leads),
+            ),
+            ("revision", "Newest command applied", now.figures.revision),
+        ];
+        let indexes = [
+            (
+                "last_log_index",
+                "Newest log entry on disk",
+                now.figures.last_log_index,
+            ),
+            (
+                "committed_index",
+                "Newest log entry known to be committed",
+                now.figures.committed_index,
             ),
             (
                 "applied_index",
                 "Newest log entry applied",
-                now.applied_index,
+                now.figures.applied_index,
             ),
-            ("revision", "Newest command applied", now.revision),
+            (
+                "snapshot_index",
+                "Newest log entry that a snapshot covers",
+                now.figures.snapshot_index,
+            ),
+            (
+                "purged_index",
+                "Newest log entry cut off",
+                now.figures.purged_index,
+            ),
         ];
+        // An index that there is none of yet is not told: 0 would be an entry.
+        let indexes = indexes
+            .into_iter()
+            .filter_map(|(name, help, index)| Some((name, help, index?)));
+        let gauges = gauges.into_iter().chain(indexes);
         for (name, help, value) in gauges {
             let gauge = ConstGauge::new(value);
             let name = format!("lockring_{name}");

@@ -30,7 +30,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::consensus::{Replica, Standing};
 
-pub use crate::consensus::{MemberRole, MemberStatus, Role};
+pub use crate::consensus::{Figures, MemberRole, MemberStatus, Role};
 
 pub use cluster::{ClusterView, NodeView};
 pub use error::ServiceError;
@@ -126,12 +126,8 @@ pub enum Key {
 pub struct Vitals {
     /// What the machine holds.
     pub counts: Counts,
-    /// Number of the newest command that this node has applied.
-    pub revision: u64,
-    /// What this node is in the cluster.
-    pub role: Role,
-    /// Index of the newest log entry that this node has applied.
-    pub applied_index: u64,
+    /// Where the log is.
+    pub figures: Figures,
     /// Commands that this node's callers have proposed since it started.
     pub proposals: u64,
     /// Calls that are parked at this node.
@@ -211,12 +207,6 @@ impl Service {
         self.inner.replica.view(Machine::revision)
     }
 
-    /// What this node is in the cluster.
-    #[must_use]
-    pub fn role(&self) -> Role {
-        self.inner.replica.role().borrow().clone()
-    }
-
     /// Changes of what this node is.
     #[must_use]
     pub fn roles(&self) -> watch::Receiver<Role> {
@@ -233,12 +223,9 @@ impl Service {
     #[must_use]
     pub fn vitals(&self) -> Vitals {
         let replica = &self.inner.replica;
-        let (counts, revision) = replica.view(|machine| (machine.counts(), machine.revision()));
         Vitals {
-            counts,
-            revision,
-            role: self.role(),
-            applied_index: replica.status().applied_index,
+            counts: replica.view(Machine::counts),
+            figures: replica.figures(),
             proposals: self.inner.proposals.load(Ordering::Relaxed),
             parked: self.inner.waiting.parked(),
         }

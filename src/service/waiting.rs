@@ -168,3 +168,73 @@ impl Drop for Seat<'_> {
         self.waiting.parked.fetch_sub(1, Ordering::SeqCst);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use lockring_core::{ClusterTime, Fence};
+
+    use super::*;
+
+    fn session(number: u128) -> SessionId {
+        SessionId::from_bits(number)
+    }
+
+    fn granted(revision: u64) -> Told {
+        Told::Granted {
+            revision,
+            grant: Grant {
+                session: session(1),
+                fence: Fence::claimed(revision),
+                expires_at: ClusterTime(0),
+            },
+        }
+    }
+
+    #[tokio::test]
+    async fn news_of_an_earlier_place_is_not_taken_for_this_one() {
+        let (waiting, lock) = (Waiting::default(), LockName::parse("l").unwrap());
+        let seat = waiting.sit(session(1), lock.clone());
+        for revision in [4, 7, 9] {
+            waiting.tell(session(1), &lock, || granted(revision));
+        }
+        waiting.tell(session(2), &lock, || granted(8));
+        assert_eq!(seat.news(5).await, granted(7));
+        assert_eq!(seat.news(5).await, granted(9));
+    }
+
+    #[tokio::test]
+    async fn what_overflows_is_looked_for() {
+        let (waiting, lock) = (Waiting::default(), LockName::parse("l").unwrap());
+        let seat = waiting.sit(session(1), lock.clone());
+        for revision in 0..=TOLD_MAX as u64 {
+            waiting.tell(session(1), &lock, || granted(revision));
+        }
+        assert_eq!(seat.news(TOLD_MAX as u64).await, Told::Lost);
+    }
+
+    #[tokio::test]
+    async fn a_seat_that_moves_has_to_look_and_hears_at_its_new_place() {
+        let (waiting, lock) = (Waiting::default(), LockName::parse("l").unwrap());
+        let mut seat = waiting.sit(session(1), lock.clone());
+        seat.move_to(session(1));
+        seat.move_to(session(2));
+        assert_eq!(seat.news(0).await, Told::Lost);
+        waiting.tell(session(1), &lock, || granted(3));
+        waiting.tell(session(2), &lock, || granted(4));
+        assert_eq!(seat.news(0).await, granted(4));
+    }
+
+    #[tokio::test]
+    async fn everybody_is_told_of_a_loss_and_nobody_who_left_is_kept() {
+        let (waiting, lock) = (Waiting::default(), LockName::parse("l").unwrap());
+        let first = waiting.sit(session(1), lock.clone());
+        let second = waiting.sit(session(1), lock.clone());
+        waiting.lose_all();
+        assert_eq!(first.news(0).await, Told::Lost);
+        assert_eq!(second.news(0).await, Told::Lost);
+        drop(first);
+        assert_eq!((waiting.parked(), waiting.seats.lock().len()), (1, 1));
+        drop(second);
+        assert_eq!((waiting.parked(), waiting.seats.lock().len()), (0, 0));
+    }
+}

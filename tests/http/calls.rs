@@ -1,5 +1,7 @@
 //! What each call answers when it succeeds.
 
+use std::collections::BTreeSet;
+
 use super::node::Node;
 use super::raw::{raw, request};
 
@@ -45,6 +47,23 @@ async fn a_session_is_opened_renewed_seen_listed_and_closed() {
     let closed = closed.success(200);
     assert_eq!(closed["released"][0]["lock"], "a");
     assert!(closed["released"][0]["fence"].as_u64().unwrap() >= 1);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn renewals_that_arrive_together_are_one_command() {
+    let node = Node::alone().await;
+    let mut paths = Vec::new();
+    for _ in 0..20 {
+        paths.push(format!("/v1/sessions/{}/renew", node.session("many").await));
+    }
+    let renewals = paths.iter().map(|path| node.post(path, ""));
+    let mut revisions = BTreeSet::new();
+    for answer in futures_util::future::join_all(renewals).await {
+        answer.success(200);
+        revisions.insert(answer.revision());
+    }
+    assert!(revisions.len() <= 10, "{revisions:?}");
     node.stop().await;
 }
 

@@ -1,5 +1,6 @@
 //! Calls that wait: handed over, timed out, sent away, taken up again, and left.
 
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
@@ -8,6 +9,8 @@ use tokio::net::TcpStream;
 use super::node::Node;
 use super::raw::{read, request};
 use lockring::http::Options;
+use lockring::service::{Acquire, By, Key};
+use lockring_core::{LockName, Owner, Ttl};
 
 const WAIT: &str = r#"{"wait_ms":20000}"#;
 
@@ -126,6 +129,47 @@ async fn a_place_goes_when_its_connection_does() {
     }
     let figures = node.get("/metrics").await.body;
     assert!(figures.contains("lockring_parked_calls 0\n"), "{figures}");
+    node.stop().await;
+}
+
+/// An acquire whose caller vanishes while its command is under way.
+async fn vanish(node: &Node, lock: &str, wait_ms: u64) {
+    let ask = Acquire {
+        lock: LockName::parse(lock).unwrap(),
+        by: By::OneLease {
+            ttl: Ttl::parse(60_000).unwrap(),
+            owner: Owner::default(),
+        },
+        wait_ms,
+        key: Key::Absent,
+    };
+    let mut call = Box::pin(node.service.acquire(ask));
+    let once = std::future::poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx).is_pending()));
+    assert!(once.await, "its command is under way");
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_a_caller_that_vanished_before_it_was_answered() {
+    let node = Node::alone().await;
+    // A lease that it was granted: the acquire is one command, its undoing the next.
+    let before = node.get("/v1/locks/v").await.revision();
+    vanish(&node, "v", 0).await;
+    let path = format!("/v1/locks/v?min_revision={}", before + 2);
+    assert_eq!(node.get(&path).await.success(200)["state"], "free");
+
+    // A place that it was given.
+    let (session, fence) = node.hold("v").await;
+    let before = node.get("/v1/locks/v").await.revision();
+    vanish(&node, "v", 20_000).await;
+    let path = format!("/v1/locks/v?min_revision={}", before + 2);
+    assert_eq!(queued(&node.get(&path).await.success(200)), 0);
+
+    // A place that became a lease before its caller was seen to be gone, or nearly.
+    vanish(&node, "v", 20_000).await;
+    node.release("v", &session, fence).await.success(200);
+    node.lock_until("v", |lock| lock["state"] == "free").await;
+    let page = node.get("/v1/sessions").await.success(200);
+    assert_eq!(page["sessions"].as_array().unwrap().len(), 0);
     node.stop().await;
 }
 
