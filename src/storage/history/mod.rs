@@ -9,14 +9,16 @@
 //! - Revisions say what is known. A record covers the revisions `after..=upto`; one that was seen
 //!   before is skipped, so a restart may replay the log from its snapshot; one that begins behind
 //!   the newest leaves a gap.
-//! - Old rows go by number and by age (in cluster time; no clock is read), and each lock keeps its
-//!   newest events only, so that a busy lock does not drive out the others.
+//! - Old events go by age (in cluster time; no clock is read) and when there are too many. Then
+//!   those of busy locks go first, each beyond a number that every lock may keep, so that one busy
+//!   lock does not drive out all the others.
 //! - A database that cannot be opened is renamed `….damaged-<n>` and an empty one takes its place.
 //!
 //! What it does not do: it is not replicated and not equal on all nodes, and it is no source of
 //! truth for anything.
 
 mod gaps;
+mod row;
 mod store;
 mod worker;
 
@@ -42,7 +44,7 @@ pub use self::gaps::Gap;
 pub struct Options {
     /// Events of all locks and sessions together.
     pub events_max: u64,
-    /// Events of one lock; up to half as many again may be there for a while.
+    /// Events that every lock may keep when there are too many, its newest.
     pub lock_events_max: u64,
     /// Events this much older than the newest go, in milliseconds of cluster time.
     pub age_ms_max: u64,
@@ -55,7 +57,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            events_max: 1_000_000,
+            events_max: 500_000,
             lock_events_max: 1_000,
             age_ms_max: 7 * 24 * 3_600_000,
             cache_bytes: 16 << 20,
@@ -135,7 +137,7 @@ impl History {
             .map_err(|error| self.failed(&error))?;
         Ok(Told {
             events,
-            missing: self.missing(&store, after),
+            missing: self.missing(&store, Some(lock), after),
         })
     }
 
@@ -151,7 +153,7 @@ impl History {
             .map_err(|error| self.failed(&error))?;
         Ok(Told {
             events,
-            missing: self.missing(&store, revision),
+            missing: self.missing(&store, None, revision),
         })
     }
 
@@ -161,7 +163,7 @@ impl History {
     /// The database has failed.
     pub fn gaps(&self) -> Result<Vec<Gap>, HistoryError> {
         let store = self.settled()?;
-        Ok(self.missing(&store, 0))
+        Ok(self.missing(&store, None, 0))
     }
 
     /// Makes all that was recorded before durable, and answers the revision up to which it goes.
@@ -198,8 +200,8 @@ impl History {
         self.shared.fail(error)
     }
 
-    fn missing(&self, store: &Store, after: u64) -> Vec<Gap> {
-        store.missing(after, self.shared.dropped_upto())
+    fn missing(&self, store: &Store, lock: Option<&LockName>, after: u64) -> Vec<Gap> {
+        store.missing(lock, after, self.shared.dropped_upto())
     }
 }
 

@@ -1,38 +1,47 @@
 //! The history's rows in sled.
 //!
 //! ```text
-//! m format            1
-//! m last              the revision up to which everything was recorded or is a known gap
-//! m gaps              postcard of the known gaps
-//! m newest            the key of the newest row
-//! r <upto>            the key of the row before (8), the events of some applies, up to `upto`
-//! l <lock> 0 <upto>   those of them that are about one lock
+//! m format     2
+//! m last       the revision up to which everything was recorded or is a known gap
+//! m newest     the key of the newest row
+//! m gaps       postcard of the known gaps
+//! m thinned    the newest revision that a busy lock's event was given up of
+//! r …, i …     rows and their locks (row.rs)
 //! ```
-//! Numbers in keys are big-endian, so keys sort by revision. One tree, and one batch for each row
-//! with all that belongs to it: after a crash it is there whole or not at all. A lock's name has
-//! no control character, so the zero ends it. sled takes some damage for the end of its own log
-//! and opens without what came after; as each row names the one before, a missing one is noticed.
+//! Numbers in keys are big-endian, so keys sort by revision. One tree, and one batch for each
+//! write with all that belongs to it: after a crash it is there whole or not at all. sled takes
+//! some damage for the end of its own log and opens without what came after; as each row names
+//! the one before, a missing one is noticed.
+//!
+//! Rows of a quiet time are small. A new row swallows those before it that are no longer than
+//! itself, so there are never many small ones, and each event is rewritten a few times at most.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
-use lockring_core::{Event, LockName, What};
+use lockring_core::{Event, LockName};
 use parking_lot::Mutex;
 use sled::{Batch, Db};
 
 use super::Options;
 use super::gaps::{Gap, Gaps};
+use super::row::{self, Row, number};
 
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 const KEY_FORMAT: &[u8] = b"mformat";
 const KEY_LAST: &[u8] = b"mlast";
-const KEY_GAPS: &[u8] = b"mgaps";
 const KEY_NEWEST: &[u8] = b"mnewest";
+const KEY_GAPS: &[u8] = b"mgaps";
+const KEY_THINNED: &[u8] = b"mthinned";
 
+/// Rows are joined up to this length.
+const ROW_BYTES_MAX: usize = 64 << 10;
 /// Old rows given up with each new one; more than one, so that a lower limit is reached in time.
 const ROWS_RETIRED_MAX: usize = 8;
-/// Locks whose events since their last trimming are counted; beyond, the counting begins anew.
-const COUNTED_LOCKS_MAX: usize = 65_536;
+/// Rows thinned, and rows looked at for it, with each new one.
+const ROWS_THINNED_MAX: usize = 4;
+const ROWS_LOOKED_AT_MAX: usize = 64;
 
 /// Why a row could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -61,16 +70,41 @@ pub(super) struct Store {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct State {
     last: u64,
-    /// The key of the newest row.
     newest: u64,
     gaps: Gaps,
-    /// Events in all rows.
+    thinned: u64,
+    /// Where thinning goes on: rows up to this key have been looked at.
+    looked_at: u64,
     events: u64,
-    /// Events of a lock since it was trimmed.
-    fresh: HashMap<LockName, u64>,
+    counts: Counts,
+}
+
+/// How many events of each lock there are, by the sum of its name.
+#[derive(Clone, Debug, Default)]
+struct Counts(HashMap<u32, u64>);
+
+impl Counts {
+    fn add(&mut self, events: &[Event]) {
+        for lock in events.iter().filter_map(row::lock_of) {
+            *self.0.entry(row::lock_sum(lock)).or_default() += 1;
+        }
+    }
+
+    fn of(&self, sum: u32) -> u64 {
+        self.0.get(&sum).copied().unwrap_or(0)
+    }
+
+    fn remove_one(&mut self, sum: u32) {
+        if let Some(count) = self.0.get_mut(&sum) {
+            *count -= 1;
+            if *count == 0 {
+                self.0.remove(&sum);
+            }
+        }
+    }
 }
 
 impl Store {
@@ -81,38 +115,42 @@ impl Store {
             .cache_capacity(options.cache_bytes)
             .flush_every_ms(None)
             .open()?;
-        let mut state = State::default();
         match db.get(KEY_FORMAT)? {
-            None => {
-                db.insert(KEY_FORMAT, &[FORMAT])?;
-            }
+            None => drop(db.insert(KEY_FORMAT, &[FORMAT])?),
             Some(format) if *format == [FORMAT] => {}
             Some(_) => return Err(StoreError::Format("it is of another format")),
         }
-        if let Some(last) = db.get(KEY_LAST)? {
-            state.last = number(&last)?;
-        }
+        let stored = |key| db.get(key)?.map_or(Ok(0), |bytes| number(&bytes));
+        let mut state = State {
+            last: stored(KEY_LAST)?,
+            newest: stored(KEY_NEWEST)?,
+            thinned: stored(KEY_THINNED)?,
+            ..State::default()
+        };
         if let Some(gaps) = db.get(KEY_GAPS)? {
             state.gaps = postcard::from_bytes(&gaps)?;
         }
-        if let Some(newest) = db.get(KEY_NEWEST)? {
-            state.newest = number(&newest)?;
-        }
         let mut before = state.gaps.floor();
         for (nth, row) in db.scan_prefix(b"r").enumerate() {
-            let (key, value) = row?;
-            let (previous, events) = decode_row(&value)?;
+            let (key, bytes) = row?;
+            let upto = number(&key[1..])?;
+            let previous = Row::parse(&bytes, &[])?.previous;
             if previous > before || (nth > 0 && previous != before) {
                 return Err(StoreError::Format("a row is missing"));
             }
-            before = number(&key[1..])?;
+            let events = row::events(&bytes)?;
+            let locks = db.get(row::locks_key(upto))?;
+            if locks.is_none_or(|locks| !lists(&locks, &events)) {
+                return Err(StoreError::Format(
+                    "a row's locks are not those of its events",
+                ));
+            }
             state.events += events.len() as u64;
+            state.counts.add(&events);
+            before = upto;
         }
         if before < state.newest {
             return Err(StoreError::Format("the newest row is missing"));
-        }
-        for row in db.scan_prefix(b"l") {
-            decode(&row?.1)?;
         }
         Ok(Self {
             db,
@@ -126,104 +164,148 @@ impl Store {
         self.state.lock().last
     }
 
-    /// Adds one row: all events of the revisions `after + 1 ..= upto`, in order.
+    /// Adds all events of the revisions `after + 1 ..= upto`, in order.
     pub(super) fn write(&self, after: u64, upto: u64, events: &[&Event]) -> Result<(), StoreError> {
         let mut state = self.state.lock();
-        if upto <= state.last {
+        let known = state.last;
+        if upto <= known {
             return Ok(());
         }
-        let known = state.last;
-        let events: Vec<&Event> = events
-            .iter()
-            .copied()
-            .filter(|event| event.revision > known)
-            .collect();
-        let mut gaps = state.gaps.clone();
-        gaps.push(known, after);
+        let fresh = || {
+            events
+                .iter()
+                .copied()
+                .filter(|event| event.revision > known)
+        };
+        let gaps_before = state.gaps.clone();
+        state.gaps.push(known, after);
         let mut batch = Batch::default();
-        let mut locks: BTreeMap<&LockName, Vec<&Event>> = BTreeMap::new();
-        for event in &events {
-            if let Some(lock) = lock_of(event) {
-                locks.entry(lock).or_default().push(event);
-            }
-        }
-        if !events.is_empty() {
-            let row = state.newest.to_be_bytes().to_vec();
-            batch.insert(row_key(upto), postcard::to_extend(&events, row)?);
+        if let Some(newest) = fresh().next_back() {
+            let mut row = Row::of(fresh())?;
+            row.previous = state.newest;
+            self.swallow_smaller(&mut row, &mut batch)?;
+            let untouched = row.previous;
+            let (bytes, locks) = row.encode();
+            batch.insert(row::row_key(upto), bytes);
+            batch.insert(row::locks_key(upto), locks);
             batch.insert(KEY_NEWEST, &upto.to_be_bytes());
-        }
-        for (lock, events) in &locks {
-            batch.insert(lock_key(lock, upto), postcard::to_allocvec(events)?);
-        }
-        let mut kept = state.events + events.len() as u64;
-        if let Some(newest) = events.last() {
-            kept -= self.retire(kept, newest, &mut gaps, &mut batch)?;
-        }
-        batch.insert(KEY_LAST, &upto.to_be_bytes());
-        if gaps != state.gaps {
-            batch.insert(KEY_GAPS, postcard::to_allocvec(&gaps)?);
-        }
-        self.db.apply_batch(batch)?;
-        (state.last, state.gaps, state.events) = (upto, gaps, kept);
-        if !events.is_empty() {
             state.newest = upto;
+            for event in fresh() {
+                state.events += 1;
+                state.counts.add(std::slice::from_ref(event));
+            }
+            self.retire(&mut state, untouched, newest.at.0, &mut batch)?;
+            self.thin(&mut state, untouched, &mut batch)?;
         }
-        for (lock, events) in locks {
-            self.trim(&mut state, lock, events.len() as u64)?;
+        state.last = upto;
+        batch.insert(KEY_LAST, &upto.to_be_bytes());
+        batch.insert(KEY_THINNED, &state.thinned.to_be_bytes());
+        if gaps_before != state.gaps {
+            batch.insert(KEY_GAPS, postcard::to_allocvec(&state.gaps)?);
+        }
+        Ok(self.db.apply_batch(batch)?)
+    }
+
+    /// Joins the rows before this one to it that are no longer than it is.
+    fn swallow_smaller(&self, row: &mut Row, batch: &mut Batch) -> Result<(), StoreError> {
+        while let Some(bytes) = self.db.get(row::row_key(row.previous))? {
+            let longer = bytes.len() - 8 > row.events.len();
+            if longer || row.events.len() + bytes.len() > ROW_BYTES_MAX {
+                break;
+            }
+            let (row_key, locks_key) = (row::row_key(row.previous), row::locks_key(row.previous));
+            let locks = self.db.get(&locks_key)?.unwrap_or_default();
+            row.join(Row::parse(&bytes, &locks)?);
+            batch.remove(row_key);
+            batch.remove(locks_key);
         }
         Ok(())
     }
 
-    /// Gives up the oldest rows if there are too many or they are too old; answers how many
-    /// events that were.
+    /// Gives up the oldest rows if they are too old, or if there are too many events and no busy
+    /// lock has more than its share.
     fn retire(
         &self,
-        kept: u64,
-        newest: &Event,
-        gaps: &mut Gaps,
+        state: &mut State,
+        untouched: u64,
+        now_ms: u64,
         batch: &mut Batch,
-    ) -> Result<u64, StoreError> {
-        let mut retired = 0;
-        for row in self.db.scan_prefix(b"r").take(ROWS_RETIRED_MAX) {
-            let (key, value) = row?;
-            let (_, events) = decode_row(&value)?;
+    ) -> Result<(), StoreError> {
+        let rows = self.db.range(row::row_key(0)..=row::row_key(untouched));
+        for row in rows.take(ROWS_RETIRED_MAX) {
+            let (key, bytes) = row?;
+            let events = row::events(&bytes)?;
+            // A row that thinning has emptied has no age; it goes when it is the oldest.
             let age = events
                 .last()
-                .map_or(0, |event| newest.at.0.saturating_sub(event.at.0));
-            if kept - retired <= self.options.events_max && age <= self.options.age_ms_max {
+                .map_or(u64::MAX, |event| now_ms.saturating_sub(event.at.0));
+            // Thinning works on it; it gets an eighth more before the oldest have to go.
+            let many = state.events > self.options.events_max / 8 * 9;
+            if !many && age <= self.options.age_ms_max {
                 break;
             }
             let upto = number(&key[1..])?;
-            for lock in events.iter().filter_map(lock_of) {
-                batch.remove(lock_key(lock, upto));
+            batch.remove(row::row_key(upto));
+            batch.remove(row::locks_key(upto));
+            state.gaps.swallow(upto);
+            state.events -= events.len() as u64;
+            for lock in events.iter().filter_map(row::lock_of) {
+                state.counts.remove_one(row::lock_sum(lock));
             }
-            batch.remove(key);
-            gaps.swallow(upto);
-            retired += events.len() as u64;
         }
-        Ok(retired)
+        Ok(())
     }
 
-    /// Gives up a lock's oldest events once in a while, when enough new ones have come.
-    fn trim(&self, state: &mut State, lock: &LockName, added: u64) -> Result<(), StoreError> {
-        if state.fresh.len() >= COUNTED_LOCKS_MAX {
-            state.fresh.clear();
-        }
-        let fresh = state.fresh.entry(lock.clone()).or_default();
-        *fresh += added;
-        if *fresh <= self.options.lock_events_max / 2 {
+    /// If there are too many events, gives up the oldest of locks that have more than their share.
+    fn thin(&self, state: &mut State, untouched: u64, batch: &mut Batch) -> Result<(), StoreError> {
+        if state.events <= self.options.events_max {
             return Ok(());
         }
-        state.fresh.remove(lock);
-        let mut newer = 0;
-        for row in self.db.scan_prefix(lock_prefix(lock)).rev() {
-            let (key, value) = row?;
-            if newer >= self.options.lock_events_max {
-                self.db.remove(key)?;
-            } else {
-                newer += decode(&value)?.len() as u64;
+        let from = state.looked_at.max(state.gaps.floor()) + 1;
+        let mut thinned = 0;
+        let mut looked_at = 0;
+        let share = self.options.lock_events_max;
+        for row in self
+            .db
+            .range(row::locks_key(from)..=row::locks_key(untouched))
+            .take(ROWS_LOOKED_AT_MAX)
+        {
+            let (key, locks) = row?;
+            looked_at = number(&key[1..])?;
+            if row::sums(&locks).any(|sum| state.counts.of(sum) > share) {
+                self.thin_row(state, looked_at, batch)?;
+                thinned += 1;
+            }
+            if thinned == ROWS_THINNED_MAX {
+                break;
             }
         }
+        // At the end it begins again with the oldest.
+        state.looked_at = looked_at;
+        Ok(())
+    }
+
+    fn thin_row(&self, state: &mut State, upto: u64, batch: &mut Batch) -> Result<(), StoreError> {
+        let Some(bytes) = self.db.get(row::row_key(upto))? else {
+            return Err(StoreError::Format("a row is missing"));
+        };
+        let mut kept = Vec::new();
+        for event in row::events(&bytes)? {
+            let sum = row::lock_of(&event).map(row::lock_sum);
+            match sum.filter(|sum| state.counts.of(*sum) > self.options.lock_events_max) {
+                None => kept.push(event),
+                Some(sum) => {
+                    state.counts.remove_one(sum);
+                    state.events -= 1;
+                    state.thinned = state.thinned.max(event.revision);
+                }
+            }
+        }
+        let mut row = Row::of(&kept)?;
+        row.previous = Row::parse(&bytes, &[])?.previous;
+        let (bytes, locks) = row.encode();
+        batch.insert(row::row_key(upto), bytes);
+        batch.insert(row::locks_key(upto), locks);
         Ok(())
     }
 
@@ -233,48 +315,50 @@ impl Store {
         after: u64,
         limit: usize,
     ) -> Result<Vec<Event>, StoreError> {
-        let from = lock_key(lock, after.saturating_add(1));
-        self.collect(from..=lock_key(lock, u64::MAX), decode, after, limit)
+        let _no_write_between = self.state.lock();
+        let sum = row::lock_sum(lock);
+        let mut found = Found::new(after, limit);
+        for locks in self.db.range(behind(after, row::locks_key)) {
+            let (key, locks) = locks?;
+            if !row::mentions(&locks, sum) {
+                continue;
+            }
+            let row = self.db.get(row::row_key(number(&key[1..])?))?;
+            let row = row.ok_or(StoreError::Format("a row is missing"))?;
+            let events = row::events(&row)?.into_iter();
+            if !found.take(events.filter(|event| row::lock_of(event) == Some(lock))) {
+                break;
+            }
+        }
+        Ok(found.events)
     }
 
     pub(super) fn since(&self, revision: u64, limit: usize) -> Result<Vec<Event>, StoreError> {
-        let from = row_key(revision.saturating_add(1));
-        let events = |row: &[u8]| decode_row(row).map(|(_, events)| events);
-        self.collect(from..=row_key(u64::MAX), events, revision, limit)
-    }
-
-    fn collect(
-        &self,
-        keys: std::ops::RangeInclusive<Vec<u8>>,
-        decode: impl Fn(&[u8]) -> Result<Vec<Event>, StoreError>,
-        after: u64,
-        limit: usize,
-    ) -> Result<Vec<Event>, StoreError> {
-        let mut events: Vec<Event> = Vec::new();
-        for row in self.db.range(keys) {
-            for event in decode(&row?.1)? {
-                // The events of one revision stay together: `after` could not resume inside.
-                let full = events.len() >= limit;
-                if full
-                    && events
-                        .last()
-                        .is_none_or(|last| last.revision != event.revision)
-                {
-                    return Ok(events);
-                }
-                if event.revision > after {
-                    events.push(event);
-                }
+        let _no_write_between = self.state.lock();
+        let mut found = Found::new(revision, limit);
+        for row in self.db.range(behind(revision, row::row_key)) {
+            if !found.take(row::events(&row?.1)?) {
+                break;
             }
         }
-        Ok(events)
+        Ok(found.events)
     }
 
-    /// The gaps behind a revision, with what was dropped before it got here.
-    pub(super) fn missing(&self, after: u64, dropped_upto: u64) -> Vec<Gap> {
+    /// The gaps behind a revision, with what was dropped before it got here. A lock that never
+    /// had more than its share has lost nothing to thinning.
+    pub(super) fn missing(
+        &self,
+        lock: Option<&LockName>,
+        after: u64,
+        dropped_upto: u64,
+    ) -> Vec<Gap> {
         let state = self.state.lock();
         let mut gaps = state.gaps.clone();
         gaps.push(state.last, dropped_upto);
+        let count = lock.map_or(u64::MAX, |lock| state.counts.of(row::lock_sum(lock)));
+        if state.thinned > 0 && count >= self.options.lock_events_max {
+            gaps.swallow(state.thinned);
+        }
         gaps.behind(after)
     }
 
@@ -284,49 +368,47 @@ impl Store {
     }
 }
 
-fn lock_of(event: &Event) -> Option<&LockName> {
-    match &event.what {
-        What::Granted { lock, .. } | What::Ended { lock, .. } | What::WaitEnded { lock, .. } => {
-            Some(lock)
+/// Keys of rows that have something behind a revision.
+fn behind(revision: u64, key: fn(u64) -> Vec<u8>) -> RangeInclusive<Vec<u8>> {
+    key(revision.saturating_add(1))..=key(u64::MAX)
+}
+
+fn lists(locks: &[u8], events: &[Event]) -> bool {
+    events
+        .iter()
+        .filter_map(row::lock_of)
+        .all(|lock| row::mentions(locks, row::lock_sum(lock)))
+}
+
+/// Events that an answer gathers.
+struct Found {
+    events: Vec<Event>,
+    after: u64,
+    limit: usize,
+}
+
+impl Found {
+    fn new(after: u64, limit: usize) -> Self {
+        Self {
+            events: Vec::new(),
+            after,
+            limit,
         }
-        What::SessionOpened { .. } | What::SessionEnded { .. } => None,
     }
-}
 
-fn row_key(upto: u64) -> Vec<u8> {
-    let mut key = vec![b'r'];
-    key.extend_from_slice(&upto.to_be_bytes());
-    key
-}
-
-fn lock_prefix(lock: &LockName) -> Vec<u8> {
-    let mut key = vec![b'l'];
-    key.extend_from_slice(lock.as_str().as_bytes());
-    key.push(0);
-    key
-}
-
-fn lock_key(lock: &LockName, upto: u64) -> Vec<u8> {
-    let mut key = lock_prefix(lock);
-    key.extend_from_slice(&upto.to_be_bytes());
-    key
-}
-
-/// The events of one lock in one row.
-fn decode(row: &[u8]) -> Result<Vec<Event>, StoreError> {
-    Ok(postcard::from_bytes(row)?)
-}
-
-/// The key of the row before, and the events.
-fn decode_row(row: &[u8]) -> Result<(u64, Vec<Event>), StoreError> {
-    let short = StoreError::Format("a row has not 8 bytes");
-    let (previous, events) = row.split_at_checked(8).ok_or(short)?;
-    Ok((number(previous)?, decode(events)?))
-}
-
-fn number(bytes: &[u8]) -> Result<u64, StoreError> {
-    let bytes = bytes
-        .try_into()
-        .map_err(|_| StoreError::Format("a number has not 8 bytes"))?;
-    Ok(u64::from_be_bytes(bytes))
+    /// Takes what is behind `after`; `false` when there is enough. The events of one revision
+    /// stay together: the next question could not begin between them.
+    fn take(&mut self, events: impl IntoIterator<Item = Event>) -> bool {
+        for event in events
+            .into_iter()
+            .filter(|event| event.revision > self.after)
+        {
+            let last = self.events.last().map(|last| last.revision);
+            if self.events.len() >= self.limit && last != Some(event.revision) {
+                return false;
+            }
+            self.events.push(event);
+        }
+        true
+    }
 }

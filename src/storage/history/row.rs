@@ -1,0 +1,137 @@
+//! A row: the events of some applies, and which locks they are about.
+//!
+//! ```text
+//! r <upto>   the key of the row before (8) · the events, one postcard after the other
+//! i <upto>   the sums of the locks' names (4 each), sorted
+//! ```
+//! Events lie side by side without a count, so two rows become one by joining their bytes. One
+//! insertion a row, not one a lock, is what makes the history cheap: a lock is found by looking
+//! through the sums, which are few enough to be read all.
+
+use lockring_core::{Event, LockName, What};
+
+use super::store::StoreError;
+
+/// The events of a row, and the locks among them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Row {
+    /// The key of the row before.
+    pub(super) previous: u64,
+    pub(super) events: Vec<u8>,
+    /// Sorted, each once.
+    pub(super) locks: Vec<u32>,
+}
+
+impl Row {
+    pub(super) fn of<'a>(events: impl IntoIterator<Item = &'a Event>) -> Result<Self, StoreError> {
+        let mut row = Self::default();
+        for event in events {
+            row.events = postcard::to_extend(event, std::mem::take(&mut row.events))?;
+            row.locks.extend(lock_of(event).map(lock_sum));
+        }
+        row.tidy_locks();
+        Ok(row)
+    }
+
+    /// Puts an older row in front of this one.
+    pub(super) fn join(&mut self, older: Self) {
+        let mut events = older.events;
+        events.append(&mut self.events);
+        self.events = events;
+        self.locks.extend(older.locks);
+        self.tidy_locks();
+        self.previous = older.previous;
+    }
+
+    fn tidy_locks(&mut self) {
+        self.locks.sort_unstable();
+        self.locks.dedup();
+    }
+
+    pub(super) fn encode(&self) -> (Vec<u8>, Vec<u8>) {
+        let mut bytes = self.previous.to_be_bytes().to_vec();
+        bytes.extend_from_slice(&self.events);
+        (
+            bytes,
+            self.locks
+                .iter()
+                .flat_map(|sum| sum.to_be_bytes())
+                .collect(),
+        )
+    }
+
+    pub(super) fn parse(bytes: &[u8], locks: &[u8]) -> Result<Self, StoreError> {
+        let short = StoreError::Format("a row has not 8 bytes");
+        let (previous, events) = bytes.split_at_checked(8).ok_or(short)?;
+        Ok(Self {
+            previous: number(previous)?,
+            events: events.to_vec(),
+            locks: locks.chunks(4).filter_map(sum_of_key).collect(),
+        })
+    }
+}
+
+/// The events in a row's bytes, as they were encoded, in order.
+pub(super) fn events(row: &[u8]) -> Result<Vec<Event>, StoreError> {
+    let short = StoreError::Format("a row has not 8 bytes");
+    let mut rest = row.get(8..).ok_or(short)?;
+    let mut events = Vec::new();
+    while !rest.is_empty() {
+        let (event, behind) = postcard::take_from_bytes(rest)?;
+        events.push(event);
+        rest = behind;
+    }
+    Ok(events)
+}
+
+/// Whether a row's sums have this one.
+pub(super) fn mentions(locks: &[u8], sum: u32) -> bool {
+    let (sums, _) = locks.as_chunks::<4>();
+    sums.binary_search(&sum.to_be_bytes()).is_ok()
+}
+
+/// The lock that an event is about.
+pub(super) fn lock_of(event: &Event) -> Option<&LockName> {
+    match &event.what {
+        What::Granted { lock, .. } | What::Ended { lock, .. } | What::WaitEnded { lock, .. } => {
+            Some(lock)
+        }
+        What::SessionOpened { .. } | What::SessionEnded { .. } => None,
+    }
+}
+
+/// Stands for a lock's name in a row's list; two names with one sum cost a look, not an error.
+pub(super) fn lock_sum(lock: &LockName) -> u32 {
+    crc32c::crc32c(lock.as_str().as_bytes())
+}
+
+/// The sums in a row's list.
+pub(super) fn sums(locks: &[u8]) -> impl Iterator<Item = u32> {
+    locks.chunks(4).filter_map(sum_of_key)
+}
+
+fn sum_of_key(bytes: &[u8]) -> Option<u32> {
+    bytes.try_into().ok().map(u32::from_be_bytes)
+}
+
+pub(super) fn row_key(upto: u64) -> Vec<u8> {
+    key(b'r', upto)
+}
+
+pub(super) fn locks_key(upto: u64) -> Vec<u8> {
+    key(b'i', upto)
+}
+
+fn key(kind: u8, upto: u64) -> Vec<u8> {
+    let mut key = vec![kind];
+    key.extend_from_slice(&upto.to_be_bytes());
+    key
+}
+
+/// A number as it is in keys and values.
+pub(super) fn number(bytes: &[u8]) -> Result<u64, StoreError> {
+    let bytes = bytes
+        .try_into()
+        .map_err(|_| StoreError::Format("a number has not 8 bytes"))?;
+    Ok(u64::from_be_bytes(bytes))
+}
