@@ -12,6 +12,7 @@ mod disk_full;
 mod exec;
 mod failover;
 mod paused_holder;
+mod readme;
 mod replace;
 mod restart;
 mod snapshot;
