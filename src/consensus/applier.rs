@@ -221,3 +221,70 @@ impl RaftSnapshotBuilder<Types> for Builder {
         Ok(openraft::Snapshot { meta, snapshot })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use lockring_core::{ClusterTime, Command, Entry, Op, SessionId, Stamp};
+    use openraft::entry::RaftEntry;
+    use openraft::vote::RaftLeaderId;
+    use tempfile::TempDir;
+
+    use super::super::open::shared;
+    use super::super::raft::LogEntry;
+    use super::*;
+    use crate::storage::disk::RealDisk;
+    use crate::storage::snapshots::Snapshots;
+
+    fn applier() -> (TempDir, Applier) {
+        let directory = TempDir::new().unwrap();
+        let files = Snapshots::open(Arc::new(RealDisk), directory.path()).unwrap();
+        let store = SnapshotStore::open(files).unwrap();
+        (
+            directory,
+            Applier::new(Arc::new(shared(1)), Arc::new(store)),
+        )
+    }
+
+    /// Has one command wait, and applies the entry that it is in.
+    async fn apply(applier: &mut Applier, stamp_term: u64, log_term: u64, index: u64) -> Verdict {
+        let desk = Arc::clone(&applier.applied.desk);
+        let session = SessionId::from_bits(9);
+        let op = Op::Close { session };
+        let mut place = desk.enter(Command { request: None, op }).unwrap();
+        let run = desk.take(1).pop().unwrap();
+        let stamp = Stamp {
+            term: stamp_term,
+            at: ClusterTime(1_000 * index),
+            wall_ms: 0,
+        };
+        let commands = run.commands;
+        let proposal = Proposal::new(Entry { stamp, commands }, vec![run.origin]);
+        let leader = openraft::alias::LeaderIdOf::<Types>::new(log_term, 1).to_committed();
+        let log_id = LogId::new(leader, index);
+        let entry = LogEntry::new(log_id, EntryPayload::Normal(proposal));
+        let entries = futures_util::stream::iter([Ok((entry, None))]);
+        applier.apply(entries).await.unwrap();
+        place.verdict.try_recv().unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_entry_stamped_in_another_term_tells_its_callers_that_nothing_happened() {
+        let (_directory, mut applier) = applier();
+        let counted = apply(&mut applier, 1, 1, 1).await;
+        assert!(matches!(counted, Verdict::Applied(_)), "{counted:?}");
+        let clock = applier.applied.machine.read().clock();
+        let void = apply(&mut applier, 1, 2, 2).await;
+        assert!(matches!(void, Verdict::Nothing), "{void:?}");
+        assert_eq!(applier.applied.machine.read().clock(), clock);
+    }
+
+    #[tokio::test]
+    async fn the_clock_is_anchored_by_the_first_entry_of_a_term() {
+        let (_directory, mut applier) = applier();
+        apply(&mut applier, 1, 1, 1).await;
+        assert_eq!(applier.applied.clock.anchored_term(), Some(1));
+        apply(&mut applier, 3, 3, 2).await;
+        assert_eq!(applier.applied.clock.anchored_term(), Some(3));
+        assert_eq!(applier.applied.clock.stamp(1), None);
+    }
+}

@@ -107,3 +107,118 @@ impl Proposer<'_> {
         ProposeError::Unready { leader }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use lockring_core::{Op, Outcome, RequestId, SessionId};
+    use tokio::task::JoinHandle;
+
+    use super::super::desk::Run;
+    use super::*;
+
+    const WITHIN: Duration = Duration::from_secs(10);
+
+    struct Bench {
+        desk: Arc<Desk>,
+        role: watch::Receiver<Role>,
+        breaks: Arc<Breaks>,
+        _leadership: watch::Sender<Role>,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let (_leadership, role) = watch::channel(Role::default());
+            Self {
+                desk: Desk::new(1, 1),
+                role,
+                breaks: Arc::default(),
+                _leadership,
+            }
+        }
+
+        fn propose(
+            &self,
+            request: Option<RequestId>,
+            within: Duration,
+        ) -> JoinHandle<Result<Reply, ProposeError>> {
+            let (desk, role) = (Arc::clone(&self.desk), self.role.clone());
+            let breaks = Arc::clone(&self.breaks);
+            let session = SessionId::from_bits(1);
+            let op = Op::Close { session };
+            tokio::spawn(async move {
+                let proposer = Proposer {
+                    desk: &desk,
+                    role: &role,
+                    breaks: &breaks,
+                };
+                proposer.propose(Command { request, op }, within).await
+            })
+        }
+
+        async fn taken(&self) -> Run {
+            loop {
+                if let Some(run) = self.desk.take(1).pop() {
+                    return run;
+                }
+                self.desk.bell.notified().await;
+            }
+        }
+
+        fn apply(&self, run: &Run) {
+            let reply = Reply {
+                revision: 7,
+                replayed: false,
+                outcome: Outcome::Released,
+            };
+            let verdict = Verdict::Applied(reply);
+            self.desk.settle(&run.origin, std::iter::once(verdict));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_surely_had_no_effect_is_handed_in_again() {
+        let bench = Bench::new();
+        let proposed = bench.propose(None, WITHIN);
+        for _ in 0..3 {
+            let run = bench.taken().await;
+            bench.desk.refuse(&run.origin);
+        }
+        let run = bench.taken().await;
+        bench.apply(&run);
+        assert_eq!(proposed.await.unwrap().unwrap().revision, 7);
+    }
+
+    #[tokio::test]
+    async fn a_doubtful_command_is_repeated_under_its_request_id() {
+        let bench = Bench::new();
+        let proposed = bench.propose(Some(RequestId::from_bits(5)), WITHIN);
+        let lost = bench.taken().await;
+        bench.breaks.add();
+        let again = bench.taken().await;
+        assert_eq!(lost.commands, again.commands);
+        bench.apply(&again);
+        assert!(proposed.await.unwrap().is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_doubtful_command_without_a_request_id_only_waits() {
+        let bench = Bench::new();
+        let proposed = bench.propose(None, LOOK_EVERY * 4);
+        let _lost = bench.taken().await;
+        bench.breaks.add();
+        let outcome = proposed.await.unwrap();
+        assert_eq!(outcome, Err(ProposeError::Indeterminate));
+        assert!(bench.desk.take(1).is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_nobody_took_in_time_surely_did_not_happen() {
+        let bench = Bench::new();
+        let outcome = bench
+            .propose(None, Duration::from_millis(20))
+            .await
+            .unwrap();
+        assert_eq!(outcome, Err(ProposeError::Unready { leader: None }));
+        assert!(bench.desk.take(1).is_empty());
+    }
+}
