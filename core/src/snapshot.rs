@@ -101,7 +101,7 @@ impl Frozen {
     /// Writes the versioned bytes, in chunks of at most 64 KiB.
     pub fn encode(&self, sink: &mut dyn FnMut(&[u8])) {
         let mut to = Chunks {
-            bytes: Vec::with_capacity(CHUNK_BYTES),
+            bytes: Vec::with_capacity(2 * CHUNK_BYTES),
             sink,
         };
         to.extend_from(MAGIC);
@@ -135,14 +135,8 @@ impl Chunks<'_> {
     }
 
     fn extend_from(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.push(*byte));
-    }
-
-    fn push(&mut self, byte: u8) {
-        self.bytes.push(byte);
-        if self.bytes.len() == CHUNK_BYTES {
-            self.flush();
-        }
+        let mut to = self;
+        to.extend(bytes.iter().copied());
     }
 
     fn flush(&mut self) {
@@ -155,7 +149,11 @@ impl Chunks<'_> {
 
 impl Extend<u8> for &mut Chunks<'_> {
     fn extend<T: IntoIterator<Item = u8>>(&mut self, bytes: T) {
-        bytes.into_iter().for_each(|byte| self.push(byte));
+        self.bytes.extend(bytes);
+        while self.bytes.len() >= CHUNK_BYTES {
+            (self.sink)(&self.bytes[..CHUNK_BYTES]);
+            self.bytes.drain(..CHUNK_BYTES);
+        }
     }
 }
 
@@ -229,7 +227,7 @@ pub(crate) fn thaw(bytes: &[u8]) -> Result<Machine, SnapshotError> {
     };
     count_uses(&mut machine)?;
     machine.deadlines = deadlines_of(&machine);
-    match audit::audit(&machine) {
+    match audit::audit_rows(&machine) {
         Ok(()) => Ok(machine),
         Err(_) => Err(error("the tables contradict each other")),
     }

@@ -2,6 +2,7 @@
 
 mod forgetting;
 mod naive;
+mod planted;
 mod random;
 mod scripts;
 mod snapshots;
