@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::code::{code, paths};
+use crate::code::{code, is_test_file, paths, without_tests};
 use crate::tree::File;
 
 /// A folder or file at the top of `src/`, and what it may import of the others.
@@ -145,7 +145,8 @@ fn of_server(rest: &[String], exports: &BTreeMap<String, String>) -> Option<Stri
 
 /// Complaints about the order inside core.
 pub(crate) fn check_core(file: &File, exports: &BTreeMap<String, String>) -> Vec<String> {
-    let Some(inside) = file.path.strip_prefix("core/src/") else {
+    let inside = file.path.strip_prefix("core/src/");
+    let Some(inside) = inside.filter(|_| !is_test_file(&file.path)) else {
         return Vec::new();
     };
     let own = inside
@@ -166,7 +167,7 @@ pub(crate) fn check_core(file: &File, exports: &BTreeMap<String, String>) -> Vec
         // A name of the root that no module exports.
         None => true,
     };
-    let product = crate::code::without_tests(&code(&file.text));
+    let product = without_tests(&code(&file.text));
     let mut complaints: Vec<String> = paths(&product)
         .iter()
         .filter(|path| path[0] == "crate" && path.len() > 1)
