@@ -243,7 +243,7 @@ mod tests {
         let history = disk.history();
         for nth in 0..=history.len() {
             for tear in (0..120).map(Tear::Prefix).chain((0..20).map(Tear::Sectors)) {
-                let crashed = FaultDisk::after_crash(&history[..nth], tear);
+                let crashed = disk.crash_at(nth, tear);
                 Identity::open(&crashed, Path::new(DIR), "home", 2, 7).unwrap();
             }
         }

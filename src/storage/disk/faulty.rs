@@ -58,6 +58,8 @@ pub struct FaultDisk(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
+    /// The disk as it was at first, if it is what a crash left.
+    start: Option<Box<State>>,
     files: Vec<Contents>,
     names: BTreeMap<PathBuf, usize>,
     durable_names: BTreeMap<PathBuf, usize>,
@@ -84,23 +86,24 @@ impl FaultDisk {
         Self::default()
     }
 
-    /// The disk that is left when the power goes after these operations.
-    #[must_use]
-    pub fn after_crash(operations: &[Operation], tear: Tear) -> Self {
-        let mut state = State::default();
-        for operation in operations {
-            state.perform(operation.clone());
-        }
-        state.crash(tear);
-        Self(Arc::new(Mutex::new(state)))
-    }
-
     /// The disk that is left when the power goes now; this one stays as it is.
     #[must_use]
     pub fn crash(&self, tear: Tear) -> Self {
-        let mut state = self.0.lock().copy();
-        state.crash(tear);
-        Self(Arc::new(Mutex::new(state)))
+        self.0.lock().copy().after_crash(tear)
+    }
+
+    /// The disk that is left when the power goes after so many operations of this one's history.
+    #[must_use]
+    pub fn crash_at(&self, operations: usize, tear: Tear) -> Self {
+        let state = self.0.lock();
+        let mut replayed = state
+            .start
+            .as_ref()
+            .map_or_else(State::default, |start| start.copy());
+        for operation in &state.history[..operations] {
+            replayed.perform(operation.clone());
+        }
+        replayed.after_crash(tear)
     }
 
     /// All that happened so far.
@@ -217,6 +220,12 @@ impl State {
             Operation::Note(_) => {}
         }
         self.history.push(operation);
+    }
+
+    fn after_crash(mut self, tear: Tear) -> FaultDisk {
+        self.crash(tear);
+        self.start = Some(Box::new(self.copy()));
+        FaultDisk(Arc::new(Mutex::new(self)))
     }
 
     fn crash(&mut self, tear: Tear) {
@@ -456,14 +465,14 @@ mod tests {
         disk.sync_dir(dir).unwrap();
         file.write_at(b"lost", 4).unwrap();
         let left = |tear| {
-            let crashed = FaultDisk::after_crash(&disk.history(), tear);
+            let crashed = disk.crash(tear);
             super::super::read_all(&*crashed.open(path).unwrap()).unwrap()
         };
         assert_eq!(left(Tear::Nothing), b"safe");
         assert_eq!(left(Tear::Prefix(2)), b"safelo");
         assert_eq!(left(Tear::Everything), b"safelost");
         disk.rename(path, Path::new("d/g")).unwrap();
-        let crashed = FaultDisk::after_crash(&disk.history(), Tear::Nothing);
+        let crashed = disk.crash(Tear::Nothing);
         assert_eq!(crashed.list(dir).unwrap(), ["f"]);
     }
 

@@ -60,14 +60,22 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
 /// front of a commit.
 const ZERO_BYTES_PER_SYNC: usize = 4 << 20;
 
-/// Fills a new file with `bytes` zeros and makes them durable.
+/// Fills a new file with `bytes` zeros and makes them durable, as long as `wanted`; answers
+/// whether it is full.
 ///
 /// Writing zeros, not `fallocate`: allocated but unwritten extents are converted by the first
 /// write into them, and each `fdatasync` then waits for the file system's journal as well.
-pub(crate) fn zero_fill(file: &dyn DiskFile, bytes: u64) -> io::Result<()> {
+pub(crate) fn zero_fill(
+    file: &dyn DiskFile,
+    bytes: u64,
+    wanted: impl Fn() -> bool,
+) -> io::Result<bool> {
     let zeros = vec![0_u8; ZERO_BYTES_PER_SYNC];
     let mut at = 0;
     while at < bytes {
+        if !wanted() {
+            return Ok(false);
+        }
         let step = (bytes - at).min(ZERO_BYTES_PER_SYNC as u64);
         file.write_at(
             &zeros[..usize::try_from(step).expect("at most the buffer")],
@@ -76,7 +84,7 @@ pub(crate) fn zero_fill(file: &dyn DiskFile, bytes: u64) -> io::Result<()> {
         file.sync_data()?;
         at += step;
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Fills the whole buffer or fails with `UnexpectedEof`.

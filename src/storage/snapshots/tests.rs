@@ -90,7 +90,7 @@ fn a_crash_leaves_the_old_snapshot_or_the_new_one() {
             Tear::Prefix(77),
         ];
         for tear in tears.into_iter().chain((0..20).map(Tear::Sectors)) {
-            let snapshots = open(&FaultDisk::after_crash(&history[..nth], tear));
+            let snapshots = open(&disk.crash_at(nth, tear));
             let latest = snapshots.latest().unwrap();
             assert_eq!(latest.damaged.len(), 0, "operation {nth}, {tear:?}");
             let mut reader = latest.whole.unwrap();

@@ -91,7 +91,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             segment_bytes: 64 << 20,
-            cache_bytes: 64 << 20,
+            cache_bytes: 8 << 20,
             queue_bytes_max: 64 << 20,
             files: FileCare::Background,
         }

@@ -24,6 +24,8 @@ pub(super) struct Replay {
     pub(super) next_batch: u64,
     /// Where the last segment's last whole batch ends.
     pub(super) end: u64,
+    /// The length of its file.
+    pub(super) length: u64,
     /// Whether a torn batch lies behind it, so that the segment cannot be written any more.
     pub(super) torn: bool,
     /// The log is known to begin no later than here.
@@ -131,6 +133,7 @@ impl Replay {
             }
         }
         self.end = whole as u64;
+        self.length = bytes.len() as u64;
         if end.is_some() {
             return if whole == limit {
                 Ok(())

@@ -2,12 +2,14 @@
 //! deleting the old ones.
 //!
 //! Both run in a thread of their own. A spare that is not ready when it is wanted is not waited
-//! for: a segment that was not filled before is slower to sync, not less safe. Segments are
+//! for: a segment that was not filled before is slower to sync, not less safe, and it is left
+//! early, as soon as there is a spare. So a new log opens at once. Segments are
 //! deleted oldest first, the directory synced after each, so that a crash never leaves a hole.
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
@@ -24,12 +26,23 @@ pub(super) struct Upkeep {
     background: Option<Background>,
 }
 
+/// A file that may become a segment.
+#[derive(Debug)]
+pub(super) struct NewFile {
+    pub(super) file: Arc<dyn DiskFile>,
+    /// Its name until then.
+    pub(super) path: PathBuf,
+    /// Whether it is full of zeros.
+    pub(super) filled: bool,
+}
+
 #[derive(Clone, Debug)]
 struct Files {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     segment_bytes: u64,
     spare: Arc<Mutex<Spare>>,
+    stopping: Arc<AtomicBool>,
 }
 
 #[derive(Debug, Default)]
@@ -59,12 +72,7 @@ impl Upkeep {
     /// Does everything at once, in the caller: no spare files, no thread. For tests, which want
     /// the same operations in the same order each time.
     pub(super) fn inline(disk: Arc<dyn Disk>, dir: PathBuf) -> Self {
-        let files = Files {
-            disk,
-            dir,
-            segment_bytes: 0,
-            spare: Arc::default(),
-        };
+        let files = Files::new(disk, dir, 0);
         Self {
             files,
             background: None,
@@ -73,12 +81,7 @@ impl Upkeep {
 
     /// Begins the thread.
     pub(super) fn start(disk: Arc<dyn Disk>, dir: PathBuf, segment_bytes: u64) -> io::Result<Self> {
-        let files = Files {
-            disk,
-            dir,
-            segment_bytes,
-            spare: Arc::default(),
-        };
+        let files = Files::new(disk, dir, segment_bytes);
         let (jobs, queue) = sync_channel(JOBS_MAX);
         let worker = files.clone();
         let thread = std::thread::Builder::new()
@@ -101,24 +104,30 @@ impl Upkeep {
         }
     }
 
-    /// Makes a spare now, if this keeps spares at all.
-    pub(super) fn prepare_now(&self) {
-        if self.background.is_some() {
-            self.files.prepare();
-        }
+    /// Whether there is a spare.
+    pub(super) fn is_ready(&self) -> bool {
+        matches!(*self.files.spare.lock(), Spare::Ready(_))
     }
 
-    /// A new file for a segment, and the name that it has until it is one.
-    pub(super) fn take(&self) -> io::Result<(Arc<dyn DiskFile>, PathBuf)> {
+    /// A new file for a segment: the spare if there is one.
+    pub(super) fn take(&self) -> io::Result<NewFile> {
         let mut spare = self.files.spare.lock();
         if let Spare::Ready(file) = &*spare {
-            let taken = (Arc::clone(file), self.files.spare_path());
+            let file = Arc::clone(file);
             *spare = Spare::None;
-            return Ok(taken);
+            return Ok(NewFile {
+                file,
+                path: self.files.spare_path(),
+                filled: true,
+            });
         }
         drop(spare);
         let path = segment::unfinished(&self.files.dir, "segment");
-        Ok((self.files.disk.create(&path)?, path))
+        Ok(NewFile {
+            file: self.files.disk.create(&path)?,
+            path,
+            filled: false,
+        })
     }
 
     /// Deletes the segment in a while; `false` if it has to be asked again later.
@@ -132,8 +141,9 @@ impl Upkeep {
         }
     }
 
-    /// Ends the thread when it has done what it was asked.
+    /// Ends the thread: purged segments are deleted, a spare that is being filled is given up.
     pub(super) fn stop(self) {
+        self.files.stopping.store(true, Ordering::Relaxed);
         if let Some(Background { jobs, thread }) = self.background {
             drop(jobs);
             if thread.join().is_err() {
@@ -144,6 +154,16 @@ impl Upkeep {
 }
 
 impl Files {
+    fn new(disk: Arc<dyn Disk>, dir: PathBuf, segment_bytes: u64) -> Self {
+        Self {
+            disk,
+            dir,
+            segment_bytes,
+            spare: Arc::default(),
+            stopping: Arc::default(),
+        }
+    }
+
     fn work(&self, queue: &Receiver<Job>) {
         let mut deletes = true;
         while let Ok(job) = queue.recv() {
@@ -161,20 +181,20 @@ impl Files {
 
     fn prepare(&self) {
         let path = self.spare_path();
+        let wanted = || !self.stopping.load(Ordering::Relaxed);
         let made = self.disk.create(&path).and_then(|file| {
-            disk::zero_fill(&*file, self.segment_bytes)?;
-            Ok(file)
+            Ok(disk::zero_fill(&*file, self.segment_bytes, wanted)?.then_some(file))
         });
-        *self.spare.lock() = match made {
-            Ok(file) => Spare::Ready(file),
-            Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "no spare segment could be made");
-                if let Err(error) = self.disk.remove(&path) {
-                    tracing::warn!(path = %path.display(), %error, "its remains stay");
-                }
-                Spare::None
-            }
-        };
+        let ready = made.unwrap_or_else(|error| {
+            tracing::warn!(path = %path.display(), %error, "no spare segment could be made");
+            None
+        });
+        if ready.is_none()
+            && let Err(error) = self.disk.remove(&path)
+        {
+            tracing::warn!(path = %path.display(), %error, "an unfinished spare segment stays");
+        }
+        *self.spare.lock() = ready.map_or(Spare::None, Spare::Ready);
     }
 
     fn delete(&self, segment: &Segment) -> bool {

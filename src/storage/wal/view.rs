@@ -118,7 +118,7 @@ impl View {
             "the caller checked that the log has no gap"
         );
         for bytes in entries {
-            self.tail_bytes += bytes.len();
+            self.tail_bytes += held(bytes);
             self.tail.push_back(bytes.clone());
         }
         self.entries.end += entries.len() as u64;
@@ -130,7 +130,7 @@ impl View {
         while self.entries.end > next.max(self.entries.start) {
             self.entries.end -= 1;
             if let Some(bytes) = self.tail.pop_back() {
-                self.tail_bytes -= bytes.len();
+                self.tail_bytes -= held(&bytes);
             }
         }
     }
@@ -142,7 +142,7 @@ impl View {
             let Some(bytes) = self.tail.pop_front() else {
                 break;
             };
-            self.tail_bytes -= bytes.len();
+            self.tail_bytes -= held(&bytes);
         }
         self.entries.start = self.entries.start.max(first);
         self.entries.end = self.entries.end.max(first);
@@ -170,7 +170,7 @@ impl View {
             let Some(bytes) = self.tail.pop_front() else {
                 return;
             };
-            self.tail_bytes -= bytes.len();
+            self.tail_bytes -= held(&bytes);
         }
     }
 
@@ -192,6 +192,12 @@ impl View {
             Arc::clone(self.segments.get(&place.segment)?),
         ))
     }
+}
+
+/// What an entry takes in memory, with what keeps it there.
+fn held(entry: &Bytes) -> usize {
+    const BOOKKEEPING: usize = 64;
+    entry.len() + BOOKKEEPING
 }
 
 #[cfg(test)]

@@ -52,7 +52,13 @@ struct Current {
     /// Whether it has no batch but the copies at its head.
     fresh: bool,
     torn: bool,
+    /// Whether the file was filled with zeros beforehand, so that a sync writes data only.
+    filled: bool,
 }
+
+/// A segment that was not filled gets so long before a spare is made: a log that is hardly
+/// written to needs none.
+const UNFILLED_BYTES: u64 = 256 << 10;
 
 impl Writer {
     /// A writer that goes on where the replayed log ends.
@@ -75,6 +81,7 @@ impl Writer {
             highest,
             fresh: false,
             torn: replay.torn,
+            filled: replay.length >= segment_bytes,
         });
         Self {
             disk,
@@ -108,7 +115,6 @@ impl Writer {
                 .map_err(failed("syncing", &self.dir))?;
         }
         if self.current.as_ref().is_none_or(|current| current.torn) {
-            self.upkeep.prepare_now();
             self.roll(shared)?;
         }
         Ok(())
@@ -181,7 +187,8 @@ impl Writer {
             .current
             .as_ref()
             .expect("settled before the thread began");
-        if !current.fresh && current.end + bytes > self.segment_bytes {
+        let full = current.end + bytes > self.segment_bytes;
+        if !current.fresh && (full || !current.filled && self.upkeep.is_ready()) {
             self.roll(shared)?;
         }
         let current = self
@@ -204,7 +211,14 @@ impl Writer {
             .expect("settled before the thread began");
         current.end += self.buffer.len() as u64;
         current.fresh = false;
-        if current.end > self.segment_bytes / 2 {
+        let half = self.segment_bytes / 2;
+        if current.end
+            > if current.filled {
+                half
+            } else {
+                half.min(UNFILLED_BYTES)
+            }
+        {
             self.upkeep.prepare();
         }
         Ok(())
@@ -244,7 +258,8 @@ impl Writer {
             Some(current) => (current.segment.number + 1, current.end),
         };
         let path = segment::path(&self.dir, number);
-        let (file, unfinished) = self.upkeep.take().map_err(failed("making", &path))?;
+        let new = self.upkeep.take().map_err(failed("making", &path))?;
+        let (file, filled) = (new.file, new.filled);
         let header = Header {
             segment: number,
             previous_end,
@@ -259,7 +274,7 @@ impl Writer {
         file.write_at(&head, 0).map_err(failed("writing", &path))?;
         file.sync_data().map_err(failed("syncing", &path))?;
         self.disk
-            .rename(&unfinished, &path)
+            .rename(&new.path, &path)
             .map_err(failed("naming", &path))?;
         self.disk
             .sync_dir(&self.dir)
@@ -278,6 +293,7 @@ impl Writer {
             highest: None,
             fresh: true,
             torn: false,
+            filled,
         };
         if let Some(before) = self.current.replace(next) {
             self.old.push_back((before.segment, before.highest));

@@ -204,3 +204,77 @@ fn the_real_disk_keeps_a_log_with_spare_segments() {
     assert_eq!(recovered.entries, 10_000..20_000);
     assert_eq!(wal.read(10_000..20_000).unwrap(), entries(10_000..20_000));
 }
+
+#[test]
+fn a_segment_that_was_not_filled_is_left_as_soon_as_there_is_a_spare() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options {
+        segment_bytes: 1 << 20,
+        ..Options::default()
+    };
+    let disk = Arc::new(crate::storage::disk::RealDisk);
+    let (wal, _) = Wal::open(disk, dir.path(), options, Poison::new()).unwrap();
+    let lengths = || -> Vec<u64> {
+        let files = std::fs::read_dir(dir.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        let mut segments: Vec<_> = files
+            .filter(|path| path.extension().is_some_and(|it| it == "wal"))
+            .collect();
+        segments.sort();
+        segments
+            .iter()
+            .map(|path| std::fs::metadata(path).unwrap().len())
+            .collect()
+    };
+    append(&wal, 0..1).unwrap();
+    assert_eq!(lengths().len(), 1);
+    append(&wal, 1..10_000).unwrap();
+    let mut next = 10_000;
+    while lengths().len() == 1 {
+        assert!(
+            next < 40_000,
+            "no spare was made while a whole segment was written"
+        );
+        append(&wal, next..next + 1).unwrap();
+        next += 1;
+    }
+    let lengths = lengths();
+    assert!(lengths[0] < 1 << 20, "{lengths:?}");
+    assert_eq!(lengths[1], 1 << 20);
+    assert_eq!(wal.read(0..next).unwrap(), entries(0..next));
+}
+
+#[test]
+fn a_callback_that_panics_stops_the_log_and_leaves_nobody_waiting() {
+    let disk = FaultDisk::new();
+    let (wal, _) = open(&disk, 4096).unwrap();
+    append(&wal, 0..1).unwrap();
+    wal.append(
+        1,
+        entries(1..2),
+        Box::new(|_| panic!("a bug of the caller")),
+    )
+    .unwrap();
+    // The panic may come before this call or while it waits.
+    let mut next = 2;
+    while append_or_lost(&wal, next) {
+        next += 1;
+    }
+    assert!(
+        vote(&wal, "me")
+            .unwrap_err()
+            .to_string()
+            .contains("panicked")
+    );
+    wal.close();
+    let (_, recovered) = open(&disk, 4096).unwrap();
+    assert!(recovered.entries.end >= 2);
+}
+
+/// Appends one; `false` if the log refused or dropped it.
+fn append_or_lost(wal: &Wal, index: u64) -> bool {
+    let (done, receive) = answer();
+    wal.append(index, entries(index..index + 1), done).is_ok()
+        && matches!(receive.recv(), Ok(Ok(())))
+}

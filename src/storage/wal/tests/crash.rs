@@ -143,7 +143,6 @@ fn crash_everywhere(segment_bytes: u64) {
     let mut acked = 0;
     let mut crashes = 0;
     for (nth, operation) in history.iter().enumerate() {
-        let done = &history[..=nth];
         if let Operation::Note(number) = operation {
             acked = *number as usize;
         }
@@ -154,7 +153,7 @@ fn crash_everywhere(segment_bytes: u64) {
         tears.extend((0..8).map(Tear::Sectors));
         for tear in tears {
             let story = format!("segments of {segment_bytes}, operation {nth}, {tear:?}");
-            let crashed = FaultDisk::after_crash(done, tear);
+            let crashed = disk.crash_at(nth + 1, tear);
             check(&crashed, segment_bytes, &states, acked, &story);
             crashes += 1;
         }
@@ -192,7 +191,7 @@ fn a_batch_of_many_sectors_torn_anyhow_is_cut_whole() {
         .unwrap();
     let mut whole = 0;
     for seed in 0..400 {
-        let crashed = FaultDisk::after_crash(&history[..=write], Tear::Sectors(seed));
+        let crashed = disk.crash_at(write + 1, Tear::Sectors(seed));
         let (wal, recovered) =
             open(&crashed, 1 << 20).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
         if recovered.entries == (0..14) {
@@ -203,4 +202,37 @@ fn a_batch_of_many_sectors_torn_anyhow_is_cut_whole() {
         assert_eq!(wal.read(0..5).unwrap(), entries(0..5));
     }
     assert!(whole < 20, "{whole} of 400 tears left the batch whole");
+}
+
+/// The power goes again at every byte of what the open after a torn batch writes.
+#[test]
+fn a_crash_while_a_torn_batch_is_cut_loses_nothing_either() {
+    let disk = FaultDisk::new();
+    let (wal, _) = open(&disk, 1 << 20).unwrap();
+    vote(&wal, "me").unwrap();
+    append(&wal, 0..5).unwrap();
+    append(&wal, 5..9).unwrap();
+    wal.close();
+    let last_write = disk
+        .history()
+        .iter()
+        .rposition(|operation| matches!(operation, Operation::Write { .. }))
+        .unwrap();
+    let torn = disk.crash_at(last_write + 1, Tear::Prefix(70));
+    open(&torn, 1 << 20).unwrap().0.close();
+    let again = torn.history();
+    assert!(again.len() > 4, "{again:?}");
+    for nth in 0..=again.len() {
+        let tears = [Tear::Nothing, Tear::Everything].into_iter();
+        for tear in tears
+            .chain((0..100).map(Tear::Prefix))
+            .chain((0..20).map(Tear::Sectors))
+        {
+            let (wal, recovered) = open(&torn.crash_at(nth, tear), 1 << 20)
+                .unwrap_or_else(|error| panic!("operation {nth}, {tear:?}: {error}"));
+            assert_eq!(recovered.entries, 0..5, "operation {nth}, {tear:?}");
+            assert_eq!(recovered.vote.as_deref(), Some(&b"me"[..]));
+            append(&wal, 5..6).unwrap();
+        }
+    }
 }

@@ -22,7 +22,7 @@ const DIR: &str = "wal";
 fn small(segment_bytes: u64) -> Options {
     Options {
         segment_bytes,
-        cache_bytes: 64,
+        cache_bytes: 256,
         queue_bytes_max: 1 << 20,
         files: FileCare::Inline,
     }
