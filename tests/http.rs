@@ -12,5 +12,7 @@ mod waits;
 mod codes;
 #[path = "http/bounds.rs"]
 mod bounds;
+#[path = "http/followers.rs"]
+mod followers;
 #[path = "http/contract.rs"]
 mod contract;

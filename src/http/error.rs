@@ -187,7 +187,7 @@ fn refused(refusal: Refusal, now: ClusterTime) -> Told {
             told
         }
         Refusal::WaitTimeout { holders, position } => {
-            let detail = format!("{}, and {position} were before you", held_by(&holders));
+            let detail = format!("{}; {position} were still before you", held_by(&holders));
             let mut told = plain(ErrorCode::WaitTimeout, detail);
             told.problem.holders = Some(holders.iter().map(|row| holder(row, now)).collect());
             told.problem.position = Some(position);

@@ -25,7 +25,7 @@ use super::calls::Call;
 use super::error::Failure;
 use super::limits::Doorman;
 use super::reply::Reply;
-use crate::service::Service;
+use crate::service::{Figures, Service, Vitals as Now};
 
 const OPEN_METRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
@@ -110,69 +110,78 @@ pub(super) fn get(api: &Api, ask: &Ask) -> Result<Reply, Failure> {
     Ok(Reply::of(StatusCode::OK, OPEN_METRICS, text))
 }
 
+type Gauge = (&'static str, &'static str, u64);
+
+/// How much there is of what.
+fn amounts(now: &Now, connections: usize) -> [Gauge; 9] {
+    let (counts, figures) = (&now.counts, &now.figures);
+    [
+        ("sessions", "Live sessions", counts.sessions as u64),
+        (
+            "locks",
+            "Locks that are held or queued for",
+            counts.locks as u64,
+        ),
+        ("leases", "Leases in force", counts.leases as u64),
+        ("waiters", "Places in queues", counts.waiters as u64),
+        (
+            "parked_calls",
+            "Calls that wait at this node",
+            now.parked as u64,
+        ),
+        (
+            "connections",
+            "Open connections of clients",
+            connections as u64,
+        ),
+        ("term", "The current term", figures.term),
+        (
+            "leader",
+            "1 if this node leads and may stamp entries",
+            u64::from(figures.leads),
+        ),
+        ("revision", "Newest command applied", figures.revision),
+    ]
+}
+
+/// Where the log is. An index that there is none of yet is not told: 0 would be an entry.
+fn indexes(figures: &Figures) -> impl Iterator<Item = Gauge> {
+    let indexes = [
+        (
+            "last_log_index",
+            "Newest log entry on disk",
+            figures.last_log_index,
+        ),
+        (
+            "committed_index",
+            "Newest log entry known to be committed",
+            figures.committed_index,
+        ),
+        (
+            "applied_index",
+            "Newest log entry applied",
+            figures.applied_index,
+        ),
+        (
+            "snapshot_index",
+            "Newest log entry that a snapshot covers",
+            figures.snapshot_index,
+        ),
+        (
+            "purged_index",
+            "Newest log entry cut off",
+            figures.purged_index,
+        ),
+    ];
+    let told = |(name, help, index)| Option::map(index, |index| (name, help, index));
+    indexes.into_iter().filter_map(told)
+}
+
 impl Collector for Vitals {
     fn encode(&self, mut to: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let now = self.service.vitals();
-        let gauges = [
-            ("sessions", "Live sessions", now.counts.sessions as u64),
-            (
-                "locks",
-                "Locks that are held or queued for",
-                now.counts.locks as u64,
-            ),
-            ("leases", "Leases in force", now.counts.leases as u64),
-            ("waiters", "Places in queues", now.counts.waiters as u64),
-            (
-                "parked_calls",
-                "Calls that wait at this node",
-                now.parked as u64,
-            ),
-            (
-                "connections",
-                "Open connections of clients",
-                self.doorman.connections() as u64,
-            ),
-            ("term", "The current term", now.figures.term),
-            (
-                "leader",
-                "1 if this node leads and may stamp entries",
-                u64::from(now.figures.leads),
-            ),
-            ("revision", "Newest command applied", now.figures.revision),
-        ];
-        let indexes = [
-            (
-                "last_log_index",
-                "Newest log entry on disk",
-                now.figures.last_log_index,
-            ),
-            (
-                "committed_index",
-                "Newest log entry known to be committed",
-                now.figures.committed_index,
-            ),
-            (
-                "applied_index",
-                "Newest log entry applied",
-                now.figures.applied_index,
-            ),
-            (
-                "snapshot_index",
-                "Newest log entry that a snapshot covers",
-                now.figures.snapshot_index,
-            ),
-            (
-                "purged_index",
-                "Newest log entry cut off",
-                now.figures.purged_index,
-            ),
-        ];
-        // An index that there is none of yet is not told: 0 would be an entry.
-        let indexes = indexes
-            .into_iter()
-            .filter_map(|(name, help, index)| Some((name, help, index?)));
-        let gauges = gauges.into_iter().chain(indexes);
-        for (name, help, value) in gauges {
+        let amounts = amounts(&now, self.doorman.connections());
+        for (name, help, value) in amounts.into_iter().chain(indexes(&now.figures)) {
             let gauge = ConstGauge::new(value);
             let name = format!("lockring_{name}");
             let to = to.encode_descriptor(&name, help, None, gauge.metric_type())?;
