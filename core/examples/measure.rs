@@ -12,8 +12,8 @@
 use std::time::Instant;
 
 use lockring_core::{
-    Acquirer, ClusterTime, Command, Entry, Fence, LockName, Machine, NewSession, Op, Outcome,
-    Owner, RequestId, SessionId, Ttl,
+    Acquirer, Applied, ClusterTime, Command, Entry, Fence, LockName, Machine, NewSession, Op,
+    Outcome, Owner, RequestId, SessionId, Ttl,
 };
 
 /// Commands in one entry: what a leader under load puts together.
@@ -33,6 +33,7 @@ fn main() {
 fn speed_when_small() {
     println!("with a hundred leases held:");
     println!("  {}", pairs(&mut held(100, 10), 200_000, 1 << 40));
+    println!("  {}", pairs_alone(&mut held(100, 10), 200_000, 1 << 60));
 }
 
 /// Acquires and releases of distinct locks, none of them held, as one session after another.
@@ -50,13 +51,8 @@ fn pairs(machine: &mut Machine, pairs: usize, first_request: u128) -> String {
         let begun = Instant::now();
         let applied = machine.apply(1, &entry);
         acquires.push(begun.elapsed().as_nanos() / BATCH as u128);
-        let ops = names.iter().zip(&applied.replies).map(|(lock, reply)| {
-            let Outcome::Granted(grant) = &reply.outcome else {
-                panic!("nobody else holds {lock}: {reply:?}");
-            };
-            release(grant.session, lock, grant.fence)
-        });
-        let entry = self::entry(machine, ops, &mut request);
+        let ops = self::releases(&names, &applied);
+        let entry = self::entry(machine, ops.into_iter(), &mut request);
         let begun = Instant::now();
         machine.apply(1, &entry);
         releases.push(begun.elapsed().as_nanos() / BATCH as u128);
@@ -66,6 +62,44 @@ fn pairs(machine: &mut Machine, pairs: usize, first_request: u128) -> String {
         median(&mut acquires),
         median(&mut releases)
     )
+}
+
+/// Acquires and releases without a session: one is opened and ended with each.
+fn pairs_alone(machine: &mut Machine, pairs: usize, first_request: u128) -> String {
+    let mut times = Vec::new();
+    let mut request = first_request;
+    for start in (0..pairs).step_by(BATCH) {
+        let names: Vec<_> = (start..start + BATCH).map(|n| name("free", n)).collect();
+        let ops = names.iter().enumerate().map(|(n, lock)| {
+            let by = Acquirer::OneLease(new_session(1_000_000 + start + n));
+            let lock = lock.clone();
+            let wait_ms = 0;
+            Op::Acquire { by, lock, wait_ms }
+        });
+        let entry = entry(machine, ops, &mut request);
+        let begun = Instant::now();
+        let applied = machine.apply(1, &entry);
+        let acquired = begun.elapsed();
+        let ops = releases(&names, &applied);
+        let entry = self::entry(machine, ops.into_iter(), &mut request);
+        let begun = Instant::now();
+        machine.apply(1, &entry);
+        let both = acquired + begun.elapsed();
+        times.push(both.as_nanos() / (2 * BATCH as u128));
+    }
+    format!("without a session {} ns each", median(&mut times))
+}
+
+/// The release of each lock that was just granted.
+fn releases(names: &[LockName], applied: &Applied) -> Vec<Op> {
+    let granted = names.iter().zip(&applied.replies);
+    let release = granted.map(|(lock, reply)| {
+        let Outcome::Granted(grant) = &reply.outcome else {
+            panic!("nobody else holds {lock}: {reply:?}");
+        };
+        release(grant.session, lock, grant.fence)
+    });
+    release.collect()
 }
 
 fn freeze(machine: &mut Machine) {
@@ -150,12 +184,16 @@ fn id(session: usize) -> SessionId {
 }
 
 fn open(session: usize) -> Op {
-    Op::Open(NewSession {
+    Op::Open(new_session(session))
+}
+
+fn new_session(session: usize) -> NewSession {
+    NewSession {
         session: id(session),
         ttl: Ttl::parse(3_600_000).expect("it is within the bounds"),
         owner: Owner::parse("measure").expect("it is short and plain"),
         metadata: String::new(),
-    })
+    }
 }
 
 fn acquire(session: usize, lock: &LockName) -> Op {

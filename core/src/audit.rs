@@ -43,9 +43,11 @@ pub(crate) fn audit_rows(machine: &Machine) -> Result<(), String> {
         audit_session(machine, *id, session)
             .map_err(|why| format!("session {}: {why}", id.short()))?;
     }
-    for (_, ended) in sessions.ended.rows.iter() {
+    for (number, ended) in sessions.ended.rows.iter() {
         let dead = sessions.get(ended.session).is_none();
         check(dead, "an ended session is alive")?;
+        let opened = *number < machine.revision;
+        check(opened, "more sessions ended than were opened")?;
     }
     Ok(())
 }

@@ -35,6 +35,9 @@ pub const REPLAYS_PER_SESSION_MAX: usize = 64;
 /// Ended sessions whose cause is remembered; older ones "never existed".
 pub const ENDED_SESSIONS_MAX: usize = 16_384;
 
+/// Fences left out after a restore: more than a cluster grants between two backups.
+pub const FENCES_SKIPPED_BY_RESTORE: u64 = 1 << 32;
+
 /// Commands in one entry.
 pub const COMMANDS_PER_ENTRY_MAX: usize = 4096;
 /// Sessions in one coalesced renewal.

@@ -298,6 +298,14 @@ impl Machine {
         snapshot::thaw(bytes)
     }
 
+    /// Leaves out 2³² fences, for a cluster that is restored from a backup: what it granted after
+    /// the backup is forgotten, and its resources may have seen those fences (I2).
+    ///
+    /// This is not an apply. It is done once, to the restored state, before any node has it.
+    pub fn skip_fences_after_restore(&mut self) {
+        self.mint.skip(limits::FENCES_SKIPPED_BY_RESTORE);
+    }
+
     /// Checks the invariants across tables; slow, for tests.
     ///
     /// # Errors

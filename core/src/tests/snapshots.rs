@@ -134,6 +134,31 @@ fn any_bytes_are_answered() {
     }
 }
 
+/// What a cluster granted after its backup is forgotten by a restore, but not by the resources
+/// that saw the fences: none of them may be granted again.
+#[test]
+fn a_restore_grants_no_fence_twice() {
+    let mut machine = busy(40);
+    let backup = bytes(&machine);
+    let mut lost = Vec::new();
+    for number in 0..100 {
+        let alone = acquire_alone(session(500 + number), &std::format!("new/{number}"), 0);
+        let Outcome::Granted(grant) = ask(&mut machine, 20, 1 << 110 | number, alone).outcome
+        else {
+            panic!("nobody else holds it");
+        };
+        lost.push(grant.fence);
+    }
+    let mut restored = Machine::thaw(&backup).unwrap();
+    restored.skip_fences_after_restore();
+    let alone = acquire_alone(session(900), "new/0", 0);
+    let Outcome::Granted(grant) = ask(&mut restored, 20, 1 << 110, alone).outcome else {
+        panic!("nobody else holds it");
+    };
+    assert!(lost.iter().all(|fence| *fence < grant.fence));
+    assert_eq!(restored.audit(), Ok(()));
+}
+
 /// Other files and other versions are told from cut snapshots.
 #[test]
 fn what_is_no_snapshot_is_told_apart() {
