@@ -11,6 +11,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "src/cli/",
             "src/main.rs",
             "jepsen-lite/",
+            "examples/",
             "client/examples/",
         ],
     ),
