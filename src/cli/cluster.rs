@@ -94,7 +94,7 @@ struct Transfer {
 impl Cluster {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         match self.what {
-            What::Status(ask) => ask.tell(&ask.endpoints.client()?.cluster().await?),
+            What::Status(ask) => ask.tell(&ask.status().await?),
             What::Add(add) => add.run().await,
             What::Replace(replace) => replace.run().await,
             What::Remove(Remove { id, ask }) => {
@@ -113,6 +113,19 @@ impl Cluster {
 }
 
 impl Ask {
+    /// The cluster as its leader sees it, for only that one knows how far the others are; else as
+    /// whoever answers does.
+    async fn status(&self) -> Result<wire::Cluster, lockring_client::Error> {
+        let seen = self.endpoints.client()?.cluster().await?;
+        let leader = seen.leader.and_then(|leader| find(&seen, leader));
+        let Some(leader) = leader.filter(|leader| leader.matched.is_none()) else {
+            return Ok(seen);
+        };
+        let mut at_leader = self.endpoints.clone();
+        at_leader.urls = vec![leader.api.clone()];
+        Ok(at_leader.client()?.cluster().await.unwrap_or(seen))
+    }
+
     fn tell(&self, cluster: &wire::Cluster) -> anyhow::Result<()> {
         if self.json {
             return print::json(cluster);

@@ -14,7 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use crate::config::{ClusterConfig, Config, NodeConfig, Permission, TlsFiles};
-use crate::consensus::{self, Founder, OpenError, Replica, Timing};
+use crate::consensus::{self, Founder, OpenError, Replica, Role, Timing};
 use crate::http::{self, Api};
 use crate::network::tls::{self, TlsError};
 use crate::network::{self, Tcp, Tls, Transport};
@@ -61,6 +61,7 @@ pub(super) struct Node {
     /// The accept loop, and how to end it.
     http: AbortOnDropHandle<()>,
     http_stop: CancellationToken,
+    _chronicle: AbortOnDropHandle<()>,
     /// Last, so that the directory is given up when nothing uses it any more.
     _directory: DirectoryLock,
 }
@@ -109,6 +110,7 @@ impl Node {
         })
         .await?;
         let service = Service::start(replica.clone(), settings(&cluster));
+        let chronicle = AbortOnDropHandle::new(tokio::spawn(tell_leaders(replica.role())));
 
         let api = Api::new(
             service.clone(),
@@ -135,6 +137,7 @@ impl Node {
             poison: poison.watch(),
             http: AbortOnDropHandle::new(tokio::spawn(served)),
             http_stop,
+            _chronicle: chronicle,
             _directory: directory,
         })
     }
@@ -256,4 +259,25 @@ fn tokens(node: &NodeConfig) -> http::Tokens {
         permissions: token.permissions.iter().map(permission).collect(),
     };
     http::Tokens::new(node.tokens.iter().map(token).collect())
+}
+
+/// Tells the log who leads, whenever that changes.
+async fn tell_leaders(mut role: watch::Receiver<Role>) {
+    let mut told = (0, None);
+    loop {
+        let now = {
+            let role = role.borrow_and_update();
+            (role.term, role.leader)
+        };
+        if now != told {
+            told = now;
+            match now {
+                (term, Some(leader)) => info!(term, "node {leader} leads"),
+                (term, None) => info!(term, "nobody leads"),
+            }
+        }
+        if role.changed().await.is_err() {
+            return;
+        }
+    }
 }
