@@ -102,7 +102,7 @@ fn report(what: &str, entries: usize, times: &mut [Duration]) {
     let total: f64 = times.iter().map(Duration::as_secs_f64).sum();
     let megabytes = (times.len() * entries * ENTRY_BYTES) as f64 / 1e6;
     println!(
-        "{what:24} {entries:3} entries a batch: p50 {:4} us, p99 {:5} us, {:6.1} MB/s, {:8.0} entries/s",
+        "{what:24} {entries:3} a batch: p50 {:4} us, p99 {:5} us, {:6.1} MB/s, {:8.0} entries/s",
         times[times.len() / 2].as_micros(),
         times[times.len() * 99 / 100].as_micros(),
         megabytes / total,

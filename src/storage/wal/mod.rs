@@ -133,7 +133,7 @@ pub enum WalError {
         what: &'static str,
     },
     /// Files at the log's beginning are gone.
-    #[error("the log is damaged: entries {from} to {} were never purged and are missing", until - 1)]
+    #[error("the log is damaged: entries {from} to {} are missing, unpurged", until - 1)]
     Missing {
         /// The first that should be there.
         from: u64,
