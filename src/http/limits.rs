@@ -27,10 +27,10 @@ use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tower::Service as _;
 
 use super::Api;
@@ -144,19 +144,21 @@ pub async fn serve(
     stop: CancellationToken,
 ) {
     let limits = *api.limits();
-    let connections = TaskTracker::new();
-    let cut = CancellationToken::new();
+    let mut connections = JoinSet::new();
     let server = Arc::new(Server {
         router: api.router(),
         api,
         tls,
         limits,
         stop: stop.clone(),
-        cut: cut.clone(),
     });
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
+            Some(ended) = connections.join_next() => {
+                note(ended);
+                continue;
+            }
             () = stop.cancelled() => break,
         };
         match accepted {
@@ -173,14 +175,25 @@ pub async fn serve(
         }
     }
     drop(listener);
-    connections.close();
-    if timeout(limits.drain, connections.wait()).await.is_err() {
+    let drained = async {
+        while let Some(ended) = connections.join_next().await {
+            note(ended);
+        }
+    };
+    if timeout(limits.drain, drained).await.is_err() {
+        let connections_left = connections.len();
         tracing::info!(
-            connections = connections.len(),
+            connections_left,
             "cutting the connections that have not ended"
         );
-        cut.cancel();
-        connections.wait().await;
+        connections.shutdown().await;
+    }
+}
+
+/// Handlers catch their own panics; this would be one of the connection itself.
+fn note(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a connection ended by a panic");
     }
 }
 
@@ -191,7 +204,6 @@ struct Server {
     tls: Option<TlsAcceptor>,
     limits: Limits,
     stop: CancellationToken,
-    cut: CancellationToken,
 }
 
 /// Whether a failed accept was the failure of the connection, not of the listener.
@@ -222,11 +234,7 @@ fn admit(server: &Server, stream: &TcpStream, from: SocketAddr) -> Option<Admitt
 async fn connection(server: Arc<Server>, stream: TcpStream, admitted: Admitted) {
     // An answer is one write, and nobody waits for a second one to fill the packet.
     let _ = stream.set_nodelay(true);
-    let ended = tokio::select! {
-        ended = converse(&server, stream) => ended,
-        () = server.cut.cancelled() => Ok(()),
-    };
-    if let Err(error) = ended {
+    if let Err(error) = converse(&server, stream).await {
         tracing::debug!(%error, address = %admitted.address, "a connection ended early");
     }
 }

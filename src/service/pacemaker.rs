@@ -109,6 +109,11 @@ pub(super) async fn renew(
         commits.spawn(commit(replica.clone(), std::mem::take(&mut batch)));
         sleep(BEAT).await;
     }
+    asked.close();
+    while let Some(late) = asked.recv().await {
+        // A caller that left does not need its answer.
+        let _ = late.answer.send(Err(ProposeError::Stopped.into()));
+    }
     commits.close();
     commits.wait().await;
 }

@@ -157,6 +157,23 @@ async fn two_hundred_idle_connections_do_not_keep_others_out() {
 }
 
 #[tokio::test]
+async fn a_connection_that_does_not_end_is_cut_when_the_node_stops() {
+    let mut options = Options::default();
+    options.limits.drain = Duration::from_millis(100);
+    let node = Node::with(options, Duration::from_secs(25)).await;
+    let mut stream = TcpStream::connect(node.at).await.unwrap();
+    let head = "POST /v1/sessions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+                expect: 100-continue\r\ncontent-length: 10\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // The node says that it wants the body, so the call is under way.
+    let mut first = [0; 12];
+    stream.read_exact(&mut first).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 100");
+    timeout(SOON, node.stop()).await.expect("it stops in time");
+    assert!(!closed(&mut stream).await.starts_with(b"HTTP/1.1 2"));
+}
+
+#[tokio::test]
 async fn a_node_that_stops_lets_an_open_connection_end() {
     let node = Node::alone().await;
     let mut stream = TcpStream::connect(node.at).await.unwrap();
