@@ -11,7 +11,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
 use lockring::consensus::{Founder, Options, Replica, Timing};
 use lockring::network::{Identity, Limits, Tcp};
 use lockring::storage::Poison;
@@ -21,6 +20,8 @@ use lockring::storage::wal::{self, Wal};
 use lockring_core::{
     Acquirer, Command, LockName, NewSession, NodeId, Op, Outcome, Owner, RequestId, SessionId, Ttl,
 };
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 const WITHIN: Duration = Duration::from_secs(5);
 
@@ -44,14 +45,14 @@ fn parse() -> Result<Load> {
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
-        let mut number = || arguments.next().context("a number is missing");
+        let mut number = || arguments.next().ok_or("a number is missing");
         match argument.as_str() {
             "--workers" => load.workers = number()?.parse()?,
             "--seconds" => load.seconds = number()?.parse()?,
             "--follower" => load.follower = true,
             "--read" => load.read = true,
             "--own-runtimes" => load.own_runtimes = true,
-            other => bail!("unknown argument {other}"),
+            other => return Err(format!("unknown argument {other}").into()),
         }
     }
     Ok(load)
@@ -82,7 +83,7 @@ fn main() -> Result<()> {
             let _ = stopped.changed().await;
             replica.shutdown().await;
             drop(directory);
-            anyhow::Ok(())
+            Result::Ok(())
         };
         if load.own_runtimes {
             let runtime = runtime()?;
@@ -148,13 +149,13 @@ async fn open(id: NodeId, ports: &[u16]) -> Result<(tempfile::TempDir, Replica)>
 async fn measure(load: Load, replicas: &[Replica]) -> Result<()> {
     let mut role = replicas[0].role();
     role.wait_for(|role| role.leader.is_some()).await?;
-    let leader = role.borrow().leader.context("a leader was seen")?;
+    let leader = role.borrow().leader.ok_or("a leader was seen")?;
     let mut ready = replicas[leader as usize - 1].role();
     ready.wait_for(|role| role.leads).await?;
     let serving = replicas
         .iter()
         .find(|replica| (replica.id() == leader) != load.follower)
-        .context("there are three replicas")?;
+        .ok_or("there are three replicas")?;
     let begun = Instant::now();
     let until = begun + Duration::from_secs(load.seconds);
     let cpu = cpu_seconds();
@@ -224,7 +225,7 @@ async fn work(replica: &Replica, number: usize, until: Instant) -> Worked {
             wait_ms: 0,
         };
         let Outcome::Granted(grant) = propose(replica, acquire).await? else {
-            bail!("the lock is this worker's alone");
+            return Err("the lock is this worker's alone".into());
         };
         times.push(begun.elapsed());
         let lock = lock.clone();

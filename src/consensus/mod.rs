@@ -283,7 +283,8 @@ impl Replica {
         self.inner.standing.clone()
     }
 
-    /// Events of each apply from now on. A subscriber that lags is told so and looks at the machine.
+    /// Events of each apply from now on. A subscriber that lags is told so and looks at the
+    /// machine.
     pub fn subscribe(&self) -> broadcast::Receiver<Arc<News>> {
         self.inner.applied.news.subscribe()
     }

@@ -173,6 +173,85 @@ pub(super) fn shared(id: NodeId) -> Applied {
     }
 }
 
+/// What the tasks of a replica share.
+struct Parts {
+    id: NodeId,
+    raft: Raft,
+    applied: Arc<Applied>,
+    links: Arc<Links>,
+    role: watch::Receiver<Role>,
+    jobs: mpsc::Sender<Job>,
+    barrier: Arc<Barrier>,
+    changes: Changes,
+}
+
+impl Parts {
+    fn service(&self, snapshots: Arc<SnapshotStore>) -> Service {
+        Service {
+            raft: self.raft.clone(),
+            role: self.role.clone(),
+            jobs: self.jobs.clone(),
+            barrier: Arc::clone(&self.barrier),
+            changes: self.changes.clone(),
+            snapshots,
+        }
+    }
+
+    fn dispatcher(&self, jobs: mpsc::Receiver<Job>) -> Dispatcher {
+        Dispatcher {
+            desk: Arc::clone(&self.applied.desk),
+            jobs,
+            role: self.role.clone(),
+            clock: Arc::clone(&self.applied.clock),
+            raft: self.raft.clone(),
+            links: Arc::clone(&self.links),
+            breaks: Arc::clone(&self.applied.breaks),
+        }
+    }
+
+    fn rounds(&self) -> Rounds {
+        Rounds {
+            barrier: Arc::clone(&self.barrier),
+            role: self.role.clone(),
+            raft: self.raft.clone(),
+            clock: Arc::clone(&self.applied.clock),
+            links: Arc::clone(&self.links),
+        }
+    }
+
+    fn role_keeper(
+        &self,
+        role: watch::Sender<Role>,
+        stopped: watch::Sender<Option<String>>,
+    ) -> RoleKeeper {
+        RoleKeeper {
+            id: self.id,
+            raft: self.raft.clone(),
+            anchored: self.applied.anchored.subscribe(),
+            role,
+            stopped,
+            desk: Arc::clone(&self.applied.desk),
+            links: Arc::clone(&self.links),
+        }
+    }
+
+    fn founding(
+        &self,
+        incarnation: u64,
+        founders: Vec<Founder>,
+        standing: watch::Sender<Standing>,
+    ) -> Founding {
+        Founding {
+            id: self.id,
+            incarnation,
+            founders,
+            raft: self.raft.clone(),
+            links: Arc::clone(&self.links),
+            standing,
+        }
+    }
+}
+
 async fn assemble(
     options: Options,
     raft: Raft,
@@ -180,100 +259,76 @@ async fn assemble(
     links: Arc<Links>,
     snapshots: Arc<SnapshotStore>,
 ) -> Result<Replica, OpenError> {
-    let id = options.identity.id;
     let (role_sender, role) = watch::channel(Role::default());
     let (stopped_sender, stopped) = watch::channel(None);
     let (standing_sender, standing) = watch::channel(Standing::Founding("starting".into()));
     let (jobs, job_queue) = mpsc::channel(JOBS_MAX);
-    let barrier = Arc::new(Barrier::default());
     let changes = Changes {
         raft: raft.clone(),
         links: Arc::clone(&links),
         role: role.clone(),
         turn: Arc::new(Semaphore::new(1)),
     };
-    let service = Arc::new(Service {
-        raft: raft.clone(),
-        role: role.clone(),
-        jobs: jobs.clone(),
-        barrier: Arc::clone(&barrier),
-        changes: changes.clone(),
-        snapshots,
-    });
-    let doorman = Arc::new(Doorman {
-        links: Arc::clone(&links),
-    });
-    let identity = Arc::clone(&options.identity);
-    let listener = Listener::start(
-        &*options.transport,
-        &options.listen,
-        identity,
-        doorman,
-        service,
-        options.limits,
-    );
-    let listener = listener.await.map_err(|source| OpenError::Listen {
-        address: options.listen.clone(),
-        source,
-    })?;
-    let keeper = RoleKeeper {
-        id,
-        raft: raft.clone(),
-        anchored: applied.anchored.subscribe(),
-        role: role_sender,
-        stopped: stopped_sender,
-        desk: Arc::clone(&applied.desk),
-        links: Arc::clone(&links),
+    let parts = Parts {
+        id: options.identity.id,
+        raft,
+        applied,
+        links,
+        role,
+        jobs,
+        barrier: Arc::new(Barrier::default()),
+        changes,
     };
-    let dispatcher = Dispatcher {
-        desk: Arc::clone(&applied.desk),
-        jobs: job_queue,
-        role: role.clone(),
-        clock: Arc::clone(&applied.clock),
-        raft: raft.clone(),
-        links: Arc::clone(&links),
-        breaks: Arc::clone(&applied.breaks),
-    };
-    let rounds = Rounds {
-        barrier: Arc::clone(&barrier),
-        role: role.clone(),
-        raft: raft.clone(),
-        clock: Arc::clone(&applied.clock),
-        links: Arc::clone(&links),
-    };
-    let founding = Founding {
-        id,
-        incarnation: options.identity.incarnation,
-        founders: options.founders,
-        raft: raft.clone(),
-        links: Arc::clone(&links),
-        standing: standing_sender,
-    };
-    let covering = cover(raft.clone(), applied.uncovered.subscribe(), options.timing);
+    let listener = listen(&options, &parts, snapshots).await?;
+    let uncovered = parts.applied.uncovered.subscribe();
+    let covering = cover(parts.raft.clone(), uncovered, options.timing);
+    let incarnation = options.identity.incarnation;
+    let founding = parts.founding(incarnation, options.founders, standing_sender);
     let running = Running {
         listener,
         founding: spawn(founding.run()),
-        rounds: spawn(rounds.run()),
+        rounds: spawn(parts.rounds().run()),
         covering: spawn(covering),
-        role: spawn(keeper.run()),
-        dispatcher: spawn(dispatcher.run()),
-    };
-    let inner = Inner {
-        id,
-        applied,
-        role,
-        standing,
-        stopped,
-        jobs,
-        barrier,
-        changes,
-        links,
-        raft,
-        wal: options.wal,
-        running: Mutex::new(Some(running)),
+        role: spawn(parts.role_keeper(role_sender, stopped_sender).run()),
+        dispatcher: spawn(parts.dispatcher(job_queue).run()),
     };
     Ok(Replica {
-        inner: Arc::new(inner),
+        inner: Arc::new(Inner {
+            id: parts.id,
+            applied: parts.applied,
+            role: parts.role,
+            standing,
+            stopped,
+            jobs: parts.jobs,
+            barrier: parts.barrier,
+            changes: parts.changes,
+            links: parts.links,
+            raft: parts.raft,
+            wal: options.wal,
+            running: Mutex::new(Some(running)),
+        }),
+    })
+}
+
+async fn listen(
+    options: &Options,
+    parts: &Parts,
+    snapshots: Arc<SnapshotStore>,
+) -> Result<Listener, OpenError> {
+    let doorman = Doorman {
+        links: Arc::clone(&parts.links),
+    };
+    let listener = Listener::start(
+        &*options.transport,
+        &options.listen,
+        Arc::clone(&options.identity),
+        Arc::new(doorman),
+        Arc::new(parts.service(snapshots)),
+        options.limits,
+    );
+    listener.await.map_err(|source| OpenError::Listen {
+        address: options.listen.clone(),
+        source,
     })
 }
 

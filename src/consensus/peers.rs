@@ -59,8 +59,8 @@ pub(super) struct Peer {
     target: Target,
     lane: Lane,
     control: Calls,
-    /// A log stream with nothing in flight. Never locked: a mutex makes it shareable, which openraft
-    /// demands and does not use.
+    /// A log stream with nothing in flight. Never locked: a mutex makes it shareable, which
+    /// openraft demands and does not use.
     idle: Mutex<Option<FrameStream>>,
 }
 
@@ -183,7 +183,9 @@ impl RaftNetworkV2<Types> for Peer {
         let sent = snapshot_stream::send(self.links.dialer(), &self.target, vote, snapshot);
         tokio::select! {
             closed = cancel => Err(StreamingError::Closed(closed)),
-            sent = sent => sent.map_err(|why| StreamingError::Unreachable(Unreachable::from_string(why))),
+            sent = sent => sent.map_err(|why| {
+                StreamingError::Unreachable(Unreachable::from_string(why))
+            }),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::clock;
 use crate::consensus::{Founder, MembershipError, Options, ProposeError, Replica, Timing};
 use crate::network::{Identity, Limits, Memory};
 use crate::storage::Poison;
-use crate::storage::disk::{Disk, RealDisk};
+use crate::storage::disk::{Disk, FaultDisk, RealDisk};
 use crate::storage::snapshots::Snapshots;
 use crate::storage::wal::{self, FileCare, Wal};
 
@@ -28,6 +28,8 @@ pub(super) struct Cluster {
     founders: Vec<NodeId>,
     timing: Timing,
     network: Memory,
+    /// Disks of nodes that do not use the real one.
+    disks: BTreeMap<NodeId, FaultDisk>,
 }
 
 fn peer(id: NodeId) -> String {
@@ -41,12 +43,21 @@ fn api(id: NodeId) -> String {
 impl Cluster {
     /// A cluster of these founders, begun.
     pub(super) async fn begin(founders: &[NodeId], timing: Timing) -> Self {
+        Self::begin_on(founders, timing, BTreeMap::new()).await
+    }
+
+    async fn begin_on(
+        founders: &[NodeId],
+        timing: Timing,
+        disks: BTreeMap<NodeId, FaultDisk>,
+    ) -> Self {
         let mut cluster = Self {
             nodes: BTreeMap::new(),
             directories: BTreeMap::new(),
             founders: founders.to_vec(),
             timing,
             network: Memory::new(),
+            disks,
         };
         for id in founders {
             cluster.start(*id).await;
@@ -59,13 +70,22 @@ impl Cluster {
         Self::begin(&[1, 2, 3], Timing::default()).await
     }
 
+    /// Three nodes, one of which has this disk.
+    pub(super) async fn three_with_disk(id: NodeId, disk: FaultDisk) -> Self {
+        let disks = BTreeMap::from([(id, disk)]);
+        Self::begin_on(&[1, 2, 3], Timing::default(), disks).await
+    }
+
     /// Starts a node, on its directory if it has one.
     pub(super) async fn start(&mut self, id: NodeId) {
         let (directory, incarnation) = self
             .directories
             .entry(id)
             .or_insert_with(|| (TempDir::new().unwrap(), rand::random()));
-        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        let disk: Arc<dyn Disk> = match self.disks.get(&id) {
+            Some(disk) => Arc::new(disk.clone()),
+            None => Arc::new(RealDisk),
+        };
         let options = wal::Options {
             segment_bytes: 1 << 20,
             files: FileCare::Inline,

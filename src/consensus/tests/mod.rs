@@ -4,4 +4,5 @@ mod cluster;
 mod failover;
 mod journal;
 mod members;
+mod poison;
 mod work;
