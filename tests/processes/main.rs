@@ -5,6 +5,7 @@
     reason = "they print the figures that they measure"
 )]
 
+mod bench;
 mod calls;
 mod connections;
 mod dev;
