@@ -31,8 +31,8 @@ struct Load {
     seconds: u64,
     follower: bool,
     read: bool,
-    /// One runtime for each node, of one thread, as three small processes would have.
-    own_runtimes: bool,
+    /// The replicas run in the workers' runtime, not on threads of their own.
+    shared: bool,
 }
 
 fn parse() -> Result<Load> {
@@ -41,7 +41,7 @@ fn parse() -> Result<Load> {
         seconds: 5,
         follower: false,
         read: false,
-        own_runtimes: false,
+        shared: false,
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
@@ -51,57 +51,25 @@ fn parse() -> Result<Load> {
             "--seconds" => load.seconds = number()?.parse()?,
             "--follower" => load.follower = true,
             "--read" => load.read = true,
-            "--own-runtimes" => load.own_runtimes = true,
+            "--shared" => load.shared = true,
             other => return Err(format!("unknown argument {other}").into()),
         }
     }
     Ok(load)
 }
 
-fn main() -> Result<()> {
+#[tokio::main]
+async fn main() -> Result<()> {
     let load = parse()?;
-    let runtime = || {
-        let mut builder = match load.own_runtimes {
-            true => tokio::runtime::Builder::new_current_thread(),
-            false => tokio::runtime::Builder::new_multi_thread(),
-        };
-        builder.enable_all().build()
-    };
-    let main = runtime()?;
-    let (stop, stopped) = tokio::sync::watch::channel(());
-    let mut threads = Vec::new();
     let ports = free_ports()?;
-    let mut opened = Vec::new();
-    for id in 1..=3 {
-        let ports = ports.clone();
-        let (sender, replica) = tokio::sync::oneshot::channel();
-        opened.push(replica);
-        let mut stopped = stopped.clone();
-        let node = async move {
-            let (directory, replica) = open(id, &ports).await?;
-            let _ = sender.send(replica.clone());
-            let _ = stopped.changed().await;
-            replica.shutdown().await;
-            drop(directory);
-            Result::Ok(())
-        };
-        if load.own_runtimes {
-            let runtime = runtime()?;
-            threads.push(std::thread::spawn(move || runtime.block_on(node)));
-        } else {
-            main.spawn(node);
-        }
+    let opened = (1..=3).map(|id| open(id, &ports, load.shared));
+    let opened = futures_util::future::try_join_all(opened).await?;
+    let replicas: Vec<Replica> = opened.iter().map(|(_, replica)| replica.clone()).collect();
+    let measured = measure(load, &replicas).await;
+    for replica in &replicas {
+        replica.shutdown().await;
     }
-    let run = async {
-        let replicas = futures_util::future::try_join_all(opened).await?;
-        measure(load, &replicas).await
-    };
-    main.block_on(run)?;
-    drop(stop);
-    for thread in threads {
-        let _ = thread.join();
-    }
-    Ok(())
+    measured
 }
 
 fn free_ports() -> Result<Vec<u16>> {
@@ -114,7 +82,7 @@ fn free_ports() -> Result<Vec<u16>> {
     ports.collect()
 }
 
-async fn open(id: NodeId, ports: &[u16]) -> Result<(tempfile::TempDir, Replica)> {
+async fn open(id: NodeId, ports: &[u16], shared: bool) -> Result<(tempfile::TempDir, Replica)> {
     let directory = tempfile::TempDir::new_in(std::env::current_dir()?.join("target"))?;
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let snapshots = Snapshots::open(Arc::clone(&disk), &directory.path().join("snapshots"))?;
@@ -143,7 +111,11 @@ async fn open(id: NodeId, ports: &[u16]) -> Result<(tempfile::TempDir, Replica)>
         limits: Limits::default(),
         listen: peer(id),
     };
-    Ok((directory, Replica::open(options).await?))
+    let replica = match shared {
+        true => Replica::open(options).await?,
+        false => Replica::open_on_own_thread(options).await?,
+    };
+    Ok((directory, replica))
 }
 
 async fn measure(load: Load, replicas: &[Replica]) -> Result<()> {

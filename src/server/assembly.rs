@@ -92,7 +92,7 @@ impl Node {
         let snapshots = node.data_dir.join(SNAPSHOTS_DIR);
         let snapshots = Snapshots::open(Arc::new(RealDisk), &snapshots)?;
 
-        let replica = Replica::open(consensus::Options {
+        let replica = Replica::open_on_own_thread(consensus::Options {
             identity: Arc::new(network::Identity {
                 cluster: cluster.id.clone(),
                 fingerprint: cluster.fingerprint(),

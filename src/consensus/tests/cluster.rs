@@ -117,7 +117,7 @@ impl Cluster {
             limits: Limits::default(),
             listen: peer(id),
         };
-        let replica = Replica::open(options).await.unwrap();
+        let replica = Replica::open_on_own_thread(options).await.unwrap();
         self.nodes.insert(id, replica);
     }
 
