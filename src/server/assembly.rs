@@ -112,14 +112,7 @@ impl Node {
         let service = Service::start(replica.clone(), settings(&cluster));
         let chronicle = AbortOnDropHandle::new(tokio::spawn(tell_leaders(replica.role())));
 
-        let api = Api::new(
-            service.clone(),
-            http::Options {
-                limits: http_limits(&node),
-                tokens: tokens(&node),
-                ..http::Options::default()
-            },
-        );
+        let api = Api::new(service.clone(), http_options(&node));
         let http_stop = CancellationToken::new();
         let served = http::serve(listener, acceptor, api, http_stop.clone());
         info!(
@@ -239,12 +232,17 @@ fn settings(cluster: &ClusterConfig) -> Settings {
     }
 }
 
-fn http_limits(node: &NodeConfig) -> http::Limits {
-    http::Limits {
+fn http_options(node: &NodeConfig) -> http::Options {
+    let limits = http::Limits {
         connections_max: node.limits.connections_max,
         connections_per_address_max: node.limits.connections_per_address_max,
         head: Duration::from_millis(node.limits.header_read_ms_max),
         ..http::Limits::default()
+    };
+    http::Options {
+        limits,
+        tokens: tokens(node),
+        ..http::Options::default()
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use jepsen_lite::Cluster;
+use serde_json::Value;
 use tokio::task::JoinSet;
 
 use crate::calls::{Caller, Granted};
@@ -59,15 +60,7 @@ async fn a_killed_leader_takes_nothing_that_was_acknowledged_with_it() {
 
     let holder = everybody.open("holder", 60_000).await;
     let held = everybody.acquire(&holder, "held", 0).await;
-    let mut waiters = JoinSet::new();
-    for nth in 0..3 {
-        let survivors = survivors.clone();
-        waiters.spawn(async move {
-            let session = survivors.open(&format!("waiter {nth}"), 60_000).await;
-            (nth, survivors.acquire(&session, "held", 60_000).await)
-        });
-        everybody.wait_queued("held", nth + 1).await;
-    }
+    let mut waiters = queue_up(&survivors, "held", 3).await;
     let stop = Arc::new(AtomicBool::new(false));
     let mut workers = JoinSet::new();
     for nth in 0..8 {
@@ -85,34 +78,14 @@ async fn a_killed_leader_takes_nothing_that_was_acknowledged_with_it() {
     stop.store(true, Ordering::Relaxed);
     let told = workers.join_all().await;
 
-    let after = |at: &&Instant| **at > killed_at;
-    let first = told
-        .iter()
-        .filter_map(|told| told.at.iter().find(after))
-        .min();
-    let gap = *first.expect("somebody was granted a lock") - killed_at;
+    let gap = longest_silence(&told, killed_at);
     println!("node {leader} was killed; node {next} led and granted again after {gap:?}");
     assert!(gap < SERVES_AGAIN_WITHIN, "no grant for {gap:?}");
     assert_what_was_told_is_true(&survivors, &told).await;
 
-    // The lease is as long as it was, and the queue as it stood.
     let seen = survivors.lock("held").await;
-    let passed = looked_at.elapsed().as_millis() as u64;
-    let remaining = |lock: &serde_json::Value| lock["holders"][0]["expires_in_ms"].as_u64();
-    let (was, is) = (remaining(&before).unwrap(), remaining(&seen).unwrap());
-    assert!(
-        is + passed >= was,
-        "{was} ms before, {is} ms after {passed} ms"
-    );
     assert_eq!(seen["holders"][0]["fence"].as_u64(), Some(held.fence));
-    let tickets = |lock: &serde_json::Value| -> Vec<_> {
-        let queue = lock["queue"].as_array().unwrap();
-        queue
-            .iter()
-            .map(|waiter| waiter["ticket"].clone())
-            .collect()
-    };
-    assert_eq!(tickets(&before), tickets(&seen));
+    assert_same_standing(&before, &seen, looked_at.elapsed());
 
     // It is handed on in that order, under fences above all before.
     let highest = told.iter().flat_map(|told| &told.granted).map(|g| g.fence);
@@ -126,6 +99,50 @@ async fn a_killed_leader_takes_nothing_that_was_acknowledged_with_it() {
         survivors.release(&lease).await;
     }
     assert_rising(fences);
+}
+
+/// Lets so many sessions wait for a lock, one after the other.
+async fn queue_up(
+    caller: &Caller,
+    lock: &'static str,
+    waiters: usize,
+) -> JoinSet<(usize, Granted)> {
+    let mut waiting = JoinSet::new();
+    for nth in 0..waiters {
+        let waiter = caller.clone();
+        waiting.spawn(async move {
+            let session = waiter.open(&format!("waiter {nth}"), 60_000).await;
+            (nth, waiter.acquire(&session, lock, 60_000).await)
+        });
+        caller.wait_queued(lock, nth + 1).await;
+    }
+    waiting
+}
+
+/// The longest time after `from` in which nobody was granted anything.
+fn longest_silence(told: &[Told], from: Instant) -> Duration {
+    let mut at: Vec<_> = told.iter().flat_map(|told| told.at.clone()).collect();
+    at.retain(|at| *at > from);
+    at.push(from);
+    at.sort();
+    let gaps = at.windows(2).map(|pair| pair[1] - pair[0]);
+    gaps.max().expect("somebody was granted a lock")
+}
+
+/// The lease is as long as it was, less the time that passed, and the queue as it stood.
+fn assert_same_standing(before: &Value, after: &Value, passed: Duration) {
+    let remaining = |lock: &Value| lock["holders"][0]["expires_in_ms"].as_u64().unwrap();
+    let (was, is) = (remaining(before), remaining(after));
+    let kept = u128::from(is) + passed.as_millis() >= u128::from(was);
+    assert!(kept, "{was} ms before, {is} ms after {passed:?}");
+    let tickets = |lock: &Value| -> Vec<_> {
+        let queue = lock["queue"].as_array().unwrap();
+        queue
+            .iter()
+            .map(|waiter| waiter["ticket"].clone())
+            .collect()
+    };
+    assert_eq!(tickets(before), tickets(after));
 }
 
 /// Waits until so many more commands have been applied, which only the workers make.
