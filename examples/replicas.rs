@@ -107,6 +107,7 @@ async fn open(id: NodeId, ports: &[u16], shared: bool) -> Result<(tempfile::Temp
         wal,
         recovered,
         snapshots,
+        history: None,
         transport: Arc::new(Tcp),
         limits: Limits::default(),
         listen: peer(id),

@@ -5,7 +5,7 @@
 //! share, for the length of one entry.
 //!
 //! **After each entry**, in this order: the waiting callers of this node get their outcomes
-//! (`desk.rs`), subscribers get the events, and the progress moves, for those who wait until a
+//! (`desk.rs`), the history and subscribers get the events, and the progress moves, for those who wait until a
 //! revision or an index is applied here. Whoever was told of a revision therefore finds it applied.
 //!
 //! **Snapshots are taken off the apply path**: freezing the machine is cheap whatever its size,
@@ -25,6 +25,7 @@ use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend};
 use parking_lot::RwLock;
 use tokio::sync::{broadcast, watch};
+use tokio::task::spawn_blocking;
 
 use super::News;
 use super::desk::{Desk, Verdict};
@@ -32,6 +33,7 @@ use super::dispatch::Breaks;
 use super::raft::{LogId, Membership, Proposal, SnapshotMeta, Types};
 use super::snapshot::{Snapshot, SnapshotStore};
 use crate::clock::ClusterClock;
+use crate::storage::history::{Events, History};
 
 pub(super) type Raft = openraft::Raft<Types, Applier>;
 
@@ -66,20 +68,36 @@ pub(super) struct Applier {
     snapshots: Arc<SnapshotStore>,
     last_applied: Option<LogId>,
     membership: Membership,
+    history: Option<Arc<History>>,
+    /// The revision up to which the history has been told.
+    told: u64,
 }
 
 impl Applier {
-    pub(super) fn new(applied: Arc<Applied>, snapshots: Arc<SnapshotStore>) -> Self {
+    pub(super) fn new(
+        applied: Arc<Applied>,
+        snapshots: Arc<SnapshotStore>,
+        history: Option<Arc<History>>,
+    ) -> Self {
         Self {
             applied,
             snapshots,
             last_applied: None,
             membership: Membership::default(),
+            history,
+            told: 0,
         }
     }
 
-    fn apply_proposal(&self, term: u64, proposal: &Proposal) {
-        let shared = &self.applied;
+    fn tell_history(&mut self, upto: u64, events: Events) {
+        if let Some(history) = &self.history {
+            history.record(self.told, upto, events);
+            self.told = upto;
+        }
+    }
+
+    fn apply_proposal(&mut self, term: u64, proposal: &Proposal) {
+        let shared = Arc::clone(&self.applied);
         let (outcome, revision) = {
             let mut machine = shared.machine.write();
             let outcome = machine.apply(term, proposal.entry());
@@ -97,12 +115,14 @@ impl Applier {
         if !outcome.events.is_empty() {
             let events = outcome.events;
             let gap = false;
-            // Nobody need be listening.
-            let _ = shared.news.send(Arc::new(News {
+            let news = Arc::new(News {
                 revision,
                 events,
                 gap,
-            }));
+            });
+            self.tell_history(revision, Arc::clone(&news) as Events);
+            // Nobody need be listening.
+            let _ = shared.news.send(news);
         }
     }
 
@@ -166,8 +186,12 @@ impl RaftStateMachine<Types> for Applier {
 
     async fn get_snapshot_builder(&mut self) -> Builder {
         self.applied.uncovered.send_replace(0);
+        let frozen = self.applied.machine.read().freeze();
+        // Revisions without events at its end are known too, or they would look like a gap.
+        self.tell_history(frozen.revision(), Arc::new([]));
         Builder {
-            frozen: self.applied.machine.read().freeze(),
+            frozen,
+            history: self.history.clone(),
             meta: SnapshotMeta {
                 last_log_id: self.last_applied,
                 last_membership: self.membership.clone(),
@@ -180,6 +204,8 @@ impl RaftStateMachine<Types> for Applier {
         let machine = self.snapshots.install(meta.clone(), data).await?;
         let revision = machine.revision();
         *self.applied.machine.write() = machine;
+        // What the snapshot skipped is a gap in the history, and the next record says so.
+        self.told = revision;
         self.membership = meta.last_membership.clone();
         if let Some(last) = meta.last_log_id {
             self.moved_to(last);
@@ -207,12 +233,28 @@ pub(super) struct Builder {
     frozen: lockring_core::Frozen,
     meta: SnapshotMeta,
     snapshots: Arc<SnapshotStore>,
+    history: Option<Arc<History>>,
+}
+
+impl Builder {
+    /// The log behind a snapshot is purged, and with it what could make its events again.
+    async fn settle_history(&mut self) -> io::Result<()> {
+        let Some(history) = self.history.take() else {
+            return Ok(());
+        };
+        let synced = spawn_blocking(move || history.sync()).await;
+        if let Err(error) = synced.map_err(io::Error::other)? {
+            tracing::warn!(%error, "the log is purged although the history may lack events");
+        }
+        Ok(())
+    }
 }
 
 impl RaftSnapshotBuilder<Types> for Builder {
     type SnapshotData = Snapshot;
 
     async fn build_snapshot(&mut self) -> io::Result<openraft::alias::SnapshotOf<Types, Snapshot>> {
+        self.settle_history().await?;
         let meta = self.meta.clone();
         let snapshot = self
             .snapshots
@@ -224,7 +266,9 @@ impl RaftSnapshotBuilder<Types> for Builder {
 
 #[cfg(test)]
 mod tests {
-    use lockring_core::{ClusterTime, Command, Entry, Op, SessionId, Stamp};
+    use lockring_core::{
+        ClusterTime, Command, Entry, NewSession, Op, Owner, SessionId, Stamp, Ttl,
+    };
     use openraft::entry::RaftEntry;
     use openraft::vote::RaftLeaderId;
     use tempfile::TempDir;
@@ -233,23 +277,41 @@ mod tests {
     use super::super::raft::LogEntry;
     use super::*;
     use crate::storage::disk::RealDisk;
+    use crate::storage::history;
     use crate::storage::snapshots::Snapshots;
 
     fn applier() -> (TempDir, Applier) {
         let directory = TempDir::new().unwrap();
-        let files = Snapshots::open(Arc::new(RealDisk), directory.path()).unwrap();
-        let store = SnapshotStore::open(files).unwrap();
-        (
-            directory,
-            Applier::new(Arc::new(shared(1)), Arc::new(store)),
-        )
+        let applier = applier_in(&directory, None);
+        (directory, applier)
     }
 
-    /// Has one command wait, and applies the entry that it is in.
+    fn applier_in(directory: &TempDir, history: Option<Arc<History>>) -> Applier {
+        let files = directory.path().join("snapshots");
+        let files = Snapshots::open(Arc::new(RealDisk), &files).unwrap();
+        let store = SnapshotStore::open(files).unwrap();
+        Applier::new(Arc::new(shared(1)), Arc::new(store), history)
+    }
+
+    fn history_in(directory: &TempDir) -> Arc<History> {
+        let path = directory.path().join("history");
+        Arc::new(History::open(&path, history::Options::default()).unwrap())
+    }
+
+    /// Has a close of no session wait, and applies the entry that it is in.
     async fn apply(applier: &mut Applier, stamp_term: u64, log_term: u64, index: u64) -> Verdict {
-        let desk = Arc::clone(&applier.applied.desk);
         let session = SessionId::from_bits(9);
-        let op = Op::Close { session };
+        apply_op(applier, Op::Close { session }, stamp_term, log_term, index).await
+    }
+
+    async fn apply_op(
+        applier: &mut Applier,
+        op: Op,
+        stamp_term: u64,
+        log_term: u64,
+        index: u64,
+    ) -> Verdict {
+        let desk = Arc::clone(&applier.applied.desk);
         let mut place = desk.enter(Command { request: None, op }).unwrap();
         let run = desk.take(1).pop().unwrap();
         let stamp = Stamp {
@@ -286,5 +348,45 @@ mod tests {
         apply(&mut applier, 3, 3, 2).await;
         assert_eq!(applier.applied.clock.anchored_term(), Some(3));
         assert_eq!(applier.applied.clock.stamp(1), None);
+    }
+
+    fn open_session(number: u128) -> Op {
+        Op::Open(NewSession {
+            session: SessionId::from_bits(number),
+            ttl: Ttl::parse(10_000).unwrap(),
+            owner: Owner::default(),
+            metadata: String::new(),
+        })
+    }
+
+    #[tokio::test]
+    async fn the_history_has_no_gap_over_a_snapshot_and_a_restart() {
+        let directory = TempDir::new().unwrap();
+        let history = history_in(&directory);
+        let mut applier = applier_in(&directory, Some(Arc::clone(&history)));
+        apply_op(&mut applier, open_session(1), 1, 1, 1).await;
+        // A revision without an event is the last that the snapshot holds.
+        apply(&mut applier, 1, 1, 2).await;
+        let built = applier.get_snapshot_builder().await.build_snapshot().await;
+        let built = built.unwrap();
+        apply_op(&mut applier, open_session(2), 1, 1, 3).await;
+        history.close();
+
+        let history = history_in(&directory);
+        let mut applier = applier_in(&directory, Some(Arc::clone(&history)));
+        applier
+            .install_snapshot(&built.meta, built.snapshot)
+            .await
+            .unwrap();
+        apply_op(&mut applier, open_session(2), 1, 1, 3).await;
+        apply_op(&mut applier, open_session(3), 1, 1, 4).await;
+        let asked = Arc::clone(&history);
+        let told = spawn_blocking(move || asked.since(0, 10))
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(told.missing, []);
+        let revisions: Vec<u64> = told.events.iter().map(|event| event.revision).collect();
+        assert_eq!(revisions, [1, 3, 4]);
     }
 }

@@ -99,6 +99,12 @@ pub struct News {
     pub gap: bool,
 }
 
+impl AsRef<[Event]> for News {
+    fn as_ref(&self) -> &[Event] {
+        &self.events
+    }
+}
+
 /// One member of the cluster, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberStatus {

@@ -27,6 +27,7 @@ use super::snapshot::SnapshotStore;
 use super::{Figures, Replica, Role, raft};
 use crate::clock::ClusterClock;
 use crate::network::{Dialer, Identity, Limits, Listener, Transport};
+use crate::storage::history::History;
 use crate::storage::snapshots::Snapshots;
 use crate::storage::wal::{Recovered, Wal};
 
@@ -76,6 +77,8 @@ pub struct Options {
     pub wal: Wal,
     pub recovered: Recovered,
     pub snapshots: Snapshots,
+    /// Told of every event from the newest snapshot on, those made again after a restart too.
+    pub history: Option<Arc<History>>,
     pub transport: Arc<dyn Transport>,
     pub limits: Limits,
     /// Where peers are listened for.
@@ -193,7 +196,11 @@ impl Replica {
         let identity = Arc::clone(&options.identity);
         let dialer = Dialer::new(Arc::clone(&options.transport), identity, options.limits);
         let links = Links::new(id, dialer);
-        let applier = Applier::new(Arc::clone(&applied), Arc::clone(&snapshots));
+        let applier = Applier::new(
+            Arc::clone(&applied),
+            Arc::clone(&snapshots),
+            options.history.clone(),
+        );
         let peers = Peers {
             links: Arc::clone(&links),
         };

@@ -8,6 +8,7 @@ use std::time::Duration;
 use lockring_core::Ttl;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -20,10 +21,12 @@ use crate::network::tls::{self, TlsError};
 use crate::network::{self, Tcp, Tls, Transport};
 use crate::service::{Service, Settings};
 use crate::storage::disk::RealDisk;
+use crate::storage::history::{self, History};
 use crate::storage::snapshots::{SnapshotError, Snapshots};
 use crate::storage::wal::{self, Wal, WalError};
 use crate::storage::{
-    DirectoryLock, Fault, Identity, IdentityError, LockError, Poison, SNAPSHOTS_DIR, WAL_DIR,
+    DirectoryLock, Fault, HISTORY_DIR, Identity, IdentityError, LockError, Poison, SNAPSHOTS_DIR,
+    WAL_DIR,
 };
 
 /// How long a waiting call is parked: proxies in between commonly give up after 30 s.
@@ -49,6 +52,8 @@ pub(super) enum StartError {
     Log(#[from] WalError),
     #[error(transparent)]
     Snapshots(#[from] SnapshotError),
+    #[error("no thread for the event history: {0}")]
+    History(#[source] io::Error),
     #[error(transparent)]
     Replica(#[from] OpenError),
 }
@@ -57,6 +62,7 @@ pub(super) enum StartError {
 pub(super) struct Node {
     replica: Replica,
     service: Service,
+    history: Arc<History>,
     poison: watch::Receiver<Option<Arc<Fault>>>,
     /// The accept loop, and how to end it.
     http: AbortOnDropHandle<()>,
@@ -91,19 +97,20 @@ impl Node {
         let (wal, recovered) = open_wal(&node, poison.clone()).await?;
         let snapshots = node.data_dir.join(SNAPSHOTS_DIR);
         let snapshots = Snapshots::open(Arc::new(RealDisk), &snapshots)?;
+        let history = History::open(
+            &node.data_dir.join(HISTORY_DIR),
+            history::Options::default(),
+        );
+        let history = Arc::new(history.map_err(StartError::History)?);
 
         let replica = Replica::open_on_own_thread(consensus::Options {
-            identity: Arc::new(network::Identity {
-                cluster: cluster.id.clone(),
-                fingerprint: cluster.fingerprint(),
-                id: node.id,
-                incarnation: identity.incarnation,
-            }),
+            identity: Arc::new(introduction(&cluster, &identity)),
             timing: timing(&cluster, &node),
             founders: founders(&cluster),
             wal,
             recovered,
             snapshots,
+            history: Some(Arc::clone(&history)),
             transport,
             limits: network::Limits::default(),
             listen: node.peer_listen.to_string(),
@@ -115,18 +122,11 @@ impl Node {
         let api = Api::new(service.clone(), http_options(&node));
         let http_stop = CancellationToken::new();
         let served = http::serve(listener, acceptor, api, http_stop.clone());
-        info!(
-            node = node.id,
-            api = %node.api_listen,
-            peer = %node.peer_listen,
-            data_dir = %node.data_dir.display(),
-            incarnation = format!("{:016x}", identity.incarnation),
-            version = env!("CARGO_PKG_VERSION"),
-            "serving"
-        );
+        tell_serving(&node, identity.incarnation);
         Ok(Self {
             replica,
             service,
+            history,
             poison: poison.watch(),
             http: AbortOnDropHandle::new(tokio::spawn(served)),
             http_stop,
@@ -163,6 +163,10 @@ impl Node {
         }
         self.service.stop().await;
         self.replica.shutdown().await;
+        let history = self.history;
+        if let Err(error) = spawn_blocking(move || history.close()).await {
+            warn!(%error, "the event history did not end in order");
+        }
     }
 
     /// A leader that goes without a word costs its cluster an election timeout.
@@ -176,6 +180,28 @@ impl Node {
             Err(_) => info!("leadership is not handed over in time"),
         }
     }
+}
+
+/// How this node introduces itself to its peers.
+fn introduction(cluster: &ClusterConfig, identity: &Identity) -> network::Identity {
+    network::Identity {
+        cluster: cluster.id.clone(),
+        fingerprint: cluster.fingerprint(),
+        id: identity.node,
+        incarnation: identity.incarnation,
+    }
+}
+
+fn tell_serving(node: &NodeConfig, incarnation: u64) {
+    info!(
+        node = node.id,
+        api = %node.api_listen,
+        peer = %node.peer_listen,
+        data_dir = %node.data_dir.display(),
+        incarnation = format!("{incarnation:016x}"),
+        version = env!("CARGO_PKG_VERSION"),
+        "serving"
+    );
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -196,7 +222,7 @@ fn tls_files(files: &TlsFiles) -> network::TlsFiles {
 async fn open_wal(node: &NodeConfig, poison: Poison) -> Result<(Wal, wal::Recovered), StartError> {
     let dir = node.data_dir.join(WAL_DIR);
     let open = move || Wal::open(Arc::new(RealDisk), &dir, wal::Options::default(), poison);
-    let opened = tokio::task::spawn_blocking(open).await;
+    let opened = spawn_blocking(open).await;
     Ok(opened.expect("opening neither panics nor is it aborted")?)
 }
 

@@ -192,6 +192,7 @@ async fn replica(
         wal,
         recovered,
         snapshots,
+        history: None,
         transport: Arc::new(network.clone()),
         limits: Limits::default(),
         listen: peer(&id),

@@ -113,6 +113,7 @@ impl Cluster {
             wal,
             recovered,
             snapshots,
+            history: None,
             transport: Arc::new(self.network.clone()),
             limits: Limits::default(),
             listen: peer(id),

@@ -42,7 +42,7 @@ impl StoreBuilder<Types, Journal, Applier, TempDir> for Builder {
         let snapshots = directory.path().join("snapshots");
         let snapshots = Snapshots::open(Arc::new(RealDisk), &snapshots).unwrap();
         let snapshots = Arc::new(SnapshotStore::open(snapshots).unwrap());
-        let applier = Applier::new(Arc::new(shared(1)), snapshots);
+        let applier = Applier::new(Arc::new(shared(1)), snapshots, None);
         Ok((directory, journal, applier))
     }
 }

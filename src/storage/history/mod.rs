@@ -29,7 +29,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, Thread};
 
 use lockring_core::{Event, LockName};
 use parking_lot::Mutex;
@@ -87,6 +87,8 @@ pub type Events = Arc<dyn AsRef<[Event]> + Send + Sync>;
 pub struct History {
     shared: Arc<Shared>,
     jobs: SyncSender<Job>,
+    /// Whom to wake for what cannot wait.
+    worker: Thread,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -106,6 +108,7 @@ impl History {
         Ok(Self {
             shared,
             jobs,
+            worker: thread.thread().clone(),
             thread: Mutex::new(Some(thread)),
         })
     }
@@ -182,7 +185,9 @@ impl History {
         let Some(thread) = self.thread.lock().take() else {
             return;
         };
-        if self.jobs.send(Job::Close).is_err() || thread.join().is_err() {
+        let told = self.jobs.send(Job::Close);
+        self.worker.unpark();
+        if told.is_err() || thread.join().is_err() {
             tracing::warn!("the history's thread had ended before it was told to");
         }
     }
@@ -192,6 +197,7 @@ impl History {
         let (send, receive) = sync_channel(1);
         let ended = || HistoryError("it is closed".to_owned());
         self.jobs.send(Job::Settle(send)).map_err(|_| ended())?;
+        self.worker.unpark();
         receive.recv().map_err(|_| ended())?;
         self.shared.store()
     }

@@ -19,7 +19,8 @@ use super::{Events, HistoryError, Options};
 
 /// Events that are gathered into one row.
 const ROW_EVENTS: usize = 512;
-/// A row that grows no more is written after this pause.
+/// Applies are gathered for so long before they are looked at, unless somebody asks; and a row
+/// that grows no more is written after another such pause.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Rows after which the database is made durable.
 const ROWS_PER_FLUSH: u64 = 64;
@@ -130,6 +131,11 @@ impl Worker {
             };
             match job {
                 Ok(Job::Record(recorded)) => {
+                    if self.waiting.is_empty() {
+                        // Applies that come meanwhile wake nobody: a wake-up each would cost
+                        // them more than all the rest of their history.
+                        std::thread::park_timeout(PAUSE);
+                    }
                     self.waiting_events += (*recorded.events).as_ref().len();
                     self.waiting.push(recorded);
                     if self.waiting_events >= ROW_EVENTS || self.waiting.len() >= ROW_EVENTS {
