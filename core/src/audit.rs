@@ -18,10 +18,15 @@ use crate::machine::Machine;
 use crate::name::{LockName, SessionId};
 use crate::session::{Life, Session};
 
-/// The first thing that does not hold, in words.
-pub(crate) fn audit(machine: &Machine) -> Result<(), String> {
-    audit_rows(machine)?;
-    audit_indexes(machine)
+impl Machine {
+    /// Checks the invariants across tables; slow, for tests.
+    ///
+    /// # Errors
+    /// The first that does not hold, in words.
+    pub fn audit(&self) -> Result<(), String> {
+        audit_rows(self)?;
+        audit_indexes(self)
+    }
 }
 
 /// The first thing that the rows contradict.

@@ -28,10 +28,8 @@ mod sessions;
 mod view;
 
 use alloc::collections::VecDeque;
-use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::audit;
 use crate::command::{Acquirer, Command, Entry, Op};
 use crate::deadlines::{Deadlines, Due};
 use crate::event::{Event, What};
@@ -41,7 +39,6 @@ use crate::lock;
 use crate::name::{LockName, RequestId, SessionId};
 use crate::outcome::{Gone, Outcome, Refusal, Reply};
 use crate::session::{self, Record};
-use crate::snapshot::{self, Frozen, SnapshotError};
 use crate::time::{ClusterTime, Deadline};
 
 /// What applying one entry came to.
@@ -284,33 +281,11 @@ impl Machine {
         self.deadlines.next()
     }
 
-    /// An immutable view for a snapshot: cheap, whatever the size of the state.
-    #[must_use]
-    pub fn freeze(&self) -> Frozen {
-        Frozen::of(self)
-    }
-
-    /// The machine that a snapshot's bytes describe.
-    ///
-    /// # Errors
-    /// [`SnapshotError`] when they are not such bytes, whole.
-    pub fn thaw(bytes: &[u8]) -> Result<Self, SnapshotError> {
-        snapshot::thaw(bytes)
-    }
-
     /// Leaves out 2³² fences, for a cluster that is restored from a backup: what it granted after
     /// the backup is forgotten, and its resources may have seen those fences (I2).
     ///
     /// This is not an apply. It is done once, to the restored state, before any node has it.
     pub fn skip_fences_after_restore(&mut self) {
         self.mint.skip(limits::FENCES_SKIPPED_BY_RESTORE);
-    }
-
-    /// Checks the invariants across tables; slow, for tests.
-    ///
-    /// # Errors
-    /// The first that does not hold, in words.
-    pub fn audit(&self) -> Result<(), String> {
-        audit::audit(self)
     }
 }

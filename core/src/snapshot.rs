@@ -23,7 +23,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::audit;
+use crate::audit::audit_rows;
 use crate::deadlines::{Deadlines, Due};
 use crate::digest::Digest;
 use crate::fence::Mint;
@@ -75,23 +75,35 @@ impl fmt::Display for SnapshotError {
 
 impl core::error::Error for SnapshotError {}
 
-impl Frozen {
-    pub(crate) fn of(machine: &Machine) -> Self {
-        Self {
+impl Machine {
+    /// An immutable view for a snapshot: cheap, whatever the size of the state.
+    #[must_use]
+    pub fn freeze(&self) -> Frozen {
+        Frozen {
             header: Header {
-                revision: machine.revision,
-                clock: machine.clock,
-                mint: machine.mint.clone(),
-                ended: machine.sessions.ended.rows.len() as u64,
-                sessions: machine.sessions.rows.len() as u64,
-                locks: machine.locks.rows.len() as u64,
+                revision: self.revision,
+                clock: self.clock,
+                mint: self.mint.clone(),
+                ended: self.sessions.ended.rows.len() as u64,
+                sessions: self.sessions.rows.len() as u64,
+                locks: self.locks.rows.len() as u64,
             },
-            ended: machine.sessions.ended.rows.clone(),
-            sessions: machine.sessions.rows.clone(),
-            locks: machine.locks.rows.clone(),
+            ended: self.sessions.ended.rows.clone(),
+            sessions: self.sessions.rows.clone(),
+            locks: self.locks.rows.clone(),
         }
     }
 
+    /// The machine that a snapshot's bytes describe, if it would pass the audit.
+    ///
+    /// # Errors
+    /// [`SnapshotError`] when they are not such bytes, whole.
+    pub fn thaw(bytes: &[u8]) -> Result<Self, SnapshotError> {
+        thaw(bytes)
+    }
+}
+
+impl Frozen {
     /// The revision it shows.
     #[must_use]
     pub fn revision(&self) -> u64 {
@@ -195,8 +207,7 @@ const fn error(why: &'static str) -> SnapshotError {
     SnapshotError { why }
 }
 
-/// The machine that these bytes describe, if it would pass the audit.
-pub(crate) fn thaw(bytes: &[u8]) -> Result<Machine, SnapshotError> {
+fn thaw(bytes: &[u8]) -> Result<Machine, SnapshotError> {
     let bytes = bytes
         .strip_prefix(MAGIC)
         .ok_or(error("this is no snapshot of lockring's"))?;
@@ -227,7 +238,7 @@ pub(crate) fn thaw(bytes: &[u8]) -> Result<Machine, SnapshotError> {
     };
     count_uses(&mut machine)?;
     machine.deadlines = deadlines_of(&machine);
-    match audit::audit_rows(&machine) {
+    match audit_rows(&machine) {
         Ok(()) => Ok(machine),
         Err(_) => Err(error("the tables contradict each other")),
     }

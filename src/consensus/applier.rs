@@ -5,8 +5,9 @@
 //! share, for the length of one entry.
 //!
 //! **After each entry**, in this order: the waiting callers of this node get their outcomes
-//! (`desk.rs`), the history and subscribers get the events, and the progress moves, for those who wait until a
-//! revision or an index is applied here. Whoever was told of a revision therefore finds it applied.
+//! (`desk.rs`), the history and subscribers get the events, and the progress moves, for those who
+//! wait until a revision or an index is applied here. Whoever was told of a revision therefore
+//! finds it applied.
 //!
 //! **Snapshots are taken off the apply path**: freezing the machine is cheap whatever its size,
 //! and encoding and writing it happens on a blocking thread while entries go on being applied. The
