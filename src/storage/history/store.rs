@@ -19,6 +19,7 @@
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::path::Path;
+use std::time::Duration;
 
 use lockring_core::{Event, LockName};
 use parking_lot::Mutex;
@@ -42,6 +43,10 @@ const ROWS_RETIRED_MAX: usize = 8;
 /// Rows thinned, and rows looked at for it, with each new one.
 const ROWS_THINNED_MAX: usize = 4;
 const ROWS_LOOKED_AT_MAX: usize = 64;
+
+/// How long a database that was just closed may still be locked, and how often that is looked at.
+const UNLOCKED_WITHIN: Duration = Duration::from_secs(5);
+const UNLOCKED_POLL: Duration = Duration::from_millis(10);
 
 /// Why a row could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -110,11 +115,7 @@ impl Counts {
 impl Store {
     /// Opens the database and reads every row once: damage is found here and not by a later call.
     pub(super) fn open(dir: &Path, options: Options) -> Result<Self, StoreError> {
-        let db = sled::Config::new()
-            .path(dir)
-            .cache_capacity(options.cache_bytes)
-            .flush_every_ms(None)
-            .open()?;
+        let db = open_unlocked(dir, options)?;
         match db.get(KEY_FORMAT)? {
             None => drop(db.insert(KEY_FORMAT, &[FORMAT])?),
             Some(format) if *format == [FORMAT] => {}
@@ -366,6 +367,32 @@ impl Store {
         self.db.flush()?;
         Ok(())
     }
+}
+
+/// Opens the database, and waits for one that was closed in this process a moment ago: threads of
+/// sled's own still hold its file, and the lock on it, after the last handle was dropped. Nobody
+/// else can hold it for long, because the data directory has a lock of its own.
+pub(super) fn open_unlocked(dir: &Path, options: Options) -> Result<Db, sled::Error> {
+    let mut waited = Duration::ZERO;
+    loop {
+        let opened = sled::Config::new()
+            .path(dir)
+            .cache_capacity(options.cache_bytes)
+            .flush_every_ms(None)
+            .open();
+        match opened {
+            Err(error) if is_locked(&error) && waited < UNLOCKED_WITHIN => {
+                std::thread::sleep(UNLOCKED_POLL);
+                waited += UNLOCKED_POLL;
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// sled has no kind for it, only these words.
+fn is_locked(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(_)) && error.to_string().contains("could not acquire lock")
 }
 
 /// Keys of rows that have something behind a revision.

@@ -68,6 +68,16 @@ fn open(dir: &tempfile::TempDir, options: Options) -> History {
     History::open(&dir.path().join("history"), options).unwrap()
 }
 
+/// The database below the history, which must have been closed.
+fn database(dir: &tempfile::TempDir) -> sled::Db {
+    store::open_unlocked(&dir.path().join("history"), small()).unwrap()
+}
+
+/// Ends a row: what was recorded so far is written, though not yet durable.
+fn settle(history: &History) {
+    history.gaps().unwrap();
+}
+
 fn names(dir: &tempfile::TempDir) -> Vec<String> {
     let entries = std::fs::read_dir(dir.path()).unwrap();
     let mut names: Vec<String> = entries
@@ -134,6 +144,21 @@ fn a_replay_after_a_restart_adds_nothing_twice() {
         revisions(&history.of_lock(&lock("z"), 0, 100).unwrap()).len(),
         50
     );
+}
+
+/// sled gives the lock on its file up a while after it was closed: under load, a quick restart
+/// found it held, and recorded no history until the next.
+#[test]
+fn a_database_that_is_still_being_closed_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let closing = database(&dir);
+    let history = open(&dir, small());
+    while !dir.path().join("history.opening").exists() {
+        std::thread::yield_now();
+    }
+    record(&history, 0, 30);
+    drop(closing);
+    assert_eq!(revisions(&history.since(0, 99).unwrap()).len(), 30);
 }
 
 #[test]
@@ -228,7 +253,7 @@ fn old_events_go_by_number_and_by_age_and_that_is_told() {
         let history = open(&dir, options);
         for step in 0..40 {
             record(&history, step * 500, (step + 1) * 500);
-            history.sync().unwrap();
+            settle(&history);
         }
         let told = history.since(0, usize::MAX).unwrap();
         let known = revisions(&told);
@@ -264,29 +289,30 @@ fn a_busy_lock_gives_way_and_the_others_keep_theirs() {
         ..small()
     };
     let history = open(&dir, options);
-    for revision in 1..=20_000 {
+    for revision in 1..=12_000 {
         let name = if revision % 100 == 0 { "quiet" } else { "busy" };
         history.record(
             revision - 1,
             revision,
             Arc::new(vec![ended(revision, name)]),
         );
-        if revision % 50 == 0 {
-            history.sync().unwrap();
+        if revision % 100 == 0 {
+            settle(&history);
         }
     }
     let check = |history: &History| {
-        let quiet = history.of_lock(&lock("quiet"), 10_000, usize::MAX).unwrap();
-        let every_hundredth: Vec<u64> = (101..=200).map(|nth| nth * 100).collect();
+        let quiet = history.of_lock(&lock("quiet"), 2_000, usize::MAX).unwrap();
+        let every_hundredth: Vec<u64> = (21..=120).map(|nth| nth * 100).collect();
         assert_eq!(revisions(&quiet), every_hundredth);
         let busy = history.of_lock(&lock("busy"), 0, usize::MAX).unwrap();
         let known = revisions(&busy);
         assert!((100..=1_000).contains(&known.len()), "{}", known.len());
-        let whole: Vec<u64> = (known[0]..=20_000)
+        let whole: Vec<u64> = (known[0]..=12_000)
             .filter(|revision| revision % 100 != 0)
             .collect();
         assert_eq!(known, whole, "the newest of a busy lock stay");
-        assert!(busy.missing[0].upto + 1 >= known[0], "{:?}", busy.missing);
+        // Right before it there may be one of the quiet lock's.
+        assert!(busy.missing[0].upto + 2 >= known[0], "{:?}", busy.missing);
         let all = history.since(0, usize::MAX).unwrap();
         assert!(all.events.len() <= 1_125, "{}", all.events.len());
         assert!(all.missing[0].upto + 2 >= known[0], "{:?}", all.missing);
@@ -300,20 +326,20 @@ fn a_busy_lock_gives_way_and_the_others_keep_theirs() {
 fn small_rows_are_joined() {
     let dir = tempfile::tempdir().unwrap();
     let history = open(&dir, small());
-    for revision in 1..=1_000 {
+    for revision in 1..=100 {
         record(&history, revision - 1, revision);
-        history.sync().unwrap();
+        settle(&history);
     }
     history.close();
-    let database = sled::open(dir.path().join("history")).unwrap();
+    let database = database(&dir);
     let rows = database.scan_prefix(b"r").count();
-    assert!(rows <= 16, "{rows} rows");
+    assert!(rows <= 8, "{rows} rows");
     assert_eq!(database.scan_prefix(b"i").count(), rows);
     drop(database);
     let history = open(&dir, small());
     assert_eq!(
         revisions(&history.since(0, 9999).unwrap()),
-        (1..=1_000).collect::<Vec<_>>()
+        (1..=100).collect::<Vec<_>>()
     );
 }
 
@@ -387,7 +413,7 @@ fn databases_that_cannot_be_opened_are_set_aside_and_few_are_kept() {
         let history = open(&dir, small());
         record(&history, 0, 30);
         history.close();
-        let database = sled::open(dir.path().join("history")).unwrap();
+        let database = database(&dir);
         database.insert("mformat", &[9]).unwrap();
         drop(database);
         let history = open(&dir, small());
