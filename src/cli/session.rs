@@ -141,7 +141,7 @@ impl Known {
             "{}  owner {:?}  ttl {ttl}  expires in {expires}",
             session.session, session.owner
         ))?;
-        print::line(format_args!("{} leases", session.leases_total))?;
+        print::line(format_args!("leases: {}", session.leases_total))?;
         for lease in session.leases {
             print::line(format_args!("  {}  fence {}", lease.lock, lease.fence))?;
         }

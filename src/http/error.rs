@@ -187,7 +187,12 @@ fn refused(refusal: Refusal, now: ClusterTime) -> Told {
             told
         }
         Refusal::WaitTimeout { holders, position } => {
-            let detail = format!("{}; {position} were still before you", held_by(&holders));
+            let before = match position {
+                0 => "nobody was".to_owned(),
+                1 => "1 was still".to_owned(),
+                more => format!("{more} were still"),
+            };
+            let detail = format!("{}; {before} before you in the queue", held_by(&holders));
             let mut told = plain(ErrorCode::WaitTimeout, detail);
             told.problem.holders = Some(holders.iter().map(|row| holder(row, now)).collect());
             told.problem.position = Some(position);

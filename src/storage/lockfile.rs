@@ -28,6 +28,14 @@ pub enum LockError {
         /// What the other process wrote: its number.
         pid: String,
     },
+    /// The directory is not there and cannot be made.
+    #[error("data directory {} cannot be made: {source}", dir.display())]
+    Absent {
+        /// Which directory.
+        dir: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
     /// The lock file cannot be used.
     #[error("locking {}: {source}", path.display())]
     Io {
@@ -49,7 +57,10 @@ impl DirectoryLock {
             path: path.clone(),
             source,
         };
-        std::fs::create_dir_all(dir).map_err(failed)?;
+        std::fs::create_dir_all(dir).map_err(|source| LockError::Absent {
+            dir: dir.to_path_buf(),
+            source,
+        })?;
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         let mut file = options.open(&path).map_err(failed)?;
@@ -96,7 +107,7 @@ mod tests {
     fn a_directory_that_cannot_be_made_is_named() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let error = DirectoryLock::acquire(&file.path().join("data")).unwrap_err();
-        assert!(matches!(&error, LockError::Io { .. }), "{error}");
+        assert!(matches!(&error, LockError::Absent { .. }), "{error}");
         assert!(error.to_string().contains("data"), "{error}");
     }
 }
