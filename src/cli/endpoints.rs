@@ -1,9 +1,10 @@
 //! Where the cluster is and who we are: what every verb that talks to one needs.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use lockring_client::{Client, Error};
+use lockring_client::{Client, Error, Tls};
 
 /// Where the cluster is and who we are.
 #[derive(Clone, Debug, Args)]
@@ -20,6 +21,9 @@ pub(super) struct Endpoints {
     /// The token to show, if the cluster wants one
     #[arg(long, env = "LOCKRING_TOKEN", hide_env_values = true)]
     pub(super) token: Option<String>,
+    /// Whose certificates the nodes show (PEM); https:// endpoints need it
+    #[arg(long, value_name = "FILE", env = "LOCKRING_AUTHORITY")]
+    pub(super) authority: Option<PathBuf>,
 }
 
 /// How long a call is tried; a call that changes the membership copies a machine's whole state.
@@ -45,8 +49,19 @@ impl Endpoints {
         if let Some(token) = &self.token {
             builder = builder.token(token.as_str());
         }
+        if let Some(path) = &self.authority {
+            builder = builder.tls(trusting(path)?);
+        }
         builder.build()
     }
+}
+
+fn trusting(path: &Path) -> Result<Tls, Error> {
+    let authority = std::fs::read(path).map_err(|error| Error::Invalid {
+        what: "the authority",
+        why: format!("cannot be read: {}: {error}", path.display()),
+    })?;
+    Tls::trusting(&authority)
 }
 
 /// Runs a verb that makes calls.

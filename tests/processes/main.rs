@@ -17,6 +17,7 @@ mod readme;
 mod replace;
 mod restart;
 mod snapshot;
+mod tls;
 
 use jepsen_lite::{Cluster, Options};
 
