@@ -116,7 +116,7 @@ impl Ask {
     /// The cluster as its leader sees it, for only that one knows how far the others are; else as
     /// whoever answers does.
     async fn status(&self) -> Result<wire::Cluster, lockring_client::Error> {
-        let seen = self.endpoints.client()?.cluster().await?;
+        let seen = self.seen().await?;
         let leader = seen.leader.and_then(|leader| find(&seen, leader));
         let Some(leader) = leader.filter(|leader| leader.matched.is_none()) else {
             return Ok(seen);
@@ -126,9 +126,31 @@ impl Ask {
         Ok(at_leader.client()?.cluster().await.unwrap_or(seen))
     }
 
+    /// The cluster as somebody in it sees it. A node that waits to be brought in answers, too, and
+    /// knows nobody.
+    async fn seen(&self) -> Result<wire::Cluster, lockring_client::Error> {
+        let seen = self.endpoints.client()?.cluster().await?;
+        if !seen.nodes.is_empty() {
+            return Ok(seen);
+        }
+        let mut one = self.endpoints.clone();
+        for url in &self.endpoints.urls {
+            one.urls = vec![url.clone()];
+            if let Ok(other) = one.client()?.cluster().await
+                && !other.nodes.is_empty()
+            {
+                return Ok(other);
+            }
+        }
+        Ok(seen)
+    }
+
     fn tell(&self, cluster: &wire::Cluster) -> anyhow::Result<()> {
         if self.json {
             return print::json(cluster);
+        }
+        if cluster.nodes.is_empty() {
+            return Err(Exit::usage(outside()).into());
         }
         let leader = match cluster.leader {
             Some(leader) => format!("node {leader} leads in term {}", cluster.term),
@@ -160,7 +182,7 @@ impl Ask {
 impl Add {
     async fn run(self) -> anyhow::Result<()> {
         let client = self.ask.endpoints.patient_client()?;
-        if find(&client.cluster().await?, self.id).is_some() {
+        if find(&self.ask.seen().await?, self.id).is_some() {
             let message = format!(
                 "node {0} is a member; if its directory was lost: lockring cluster replace {0}",
                 self.id
@@ -179,7 +201,10 @@ impl Add {
 impl Replace {
     async fn run(self) -> anyhow::Result<()> {
         let client: Client = self.ask.endpoints.patient_client()?;
-        let cluster = client.cluster().await?;
+        let cluster = self.ask.seen().await?;
+        if cluster.nodes.is_empty() {
+            return Err(Exit::usage(outside()).into());
+        }
         let before = find(&cluster, self.id)
             .map(|node| (node.api.clone(), node.peer.clone()))
             .with_context(|| format!("node {} is no member: lockring cluster add", self.id));
@@ -191,6 +216,11 @@ impl Replace {
         };
         self.ask.tell(&client.add_node(&node).await?)
     }
+}
+
+fn outside() -> String {
+    "who answered is in no cluster yet, and says why at its /readyz: name members by --endpoints"
+        .to_owned()
 }
 
 fn find(cluster: &wire::Cluster, id: u64) -> Option<&wire::Node> {

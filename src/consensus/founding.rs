@@ -137,17 +137,16 @@ impl Founding {
                 true => {
                     return Standing::Founding("the cluster has begun; waiting for its log".into());
                 }
-                false => "the cluster has begun without this node: join it on a member",
+                false => format!("the cluster has begun without this node: {}", self.add()),
             };
-            return Standing::Outside(why.into());
+            return Standing::Outside(why);
         }
         let Some(lowest) = self.founders.iter().map(|founder| founder.id).min() else {
-            return Standing::Outside(
-                "no initial members are configured: join it on a member".into(),
-            );
+            let why = format!("no initial members are configured: {}", self.add());
+            return Standing::Outside(why);
         };
         if self.founders.iter().all(|founder| founder.id != self.id) {
-            return Standing::Outside("not an initial member: join it on a member".into());
+            return Standing::Outside(format!("not an initial member: {}", self.add()));
         }
         if lowest != self.id {
             return Standing::Founding(format!("waiting for node {lowest} to begin the cluster"));
@@ -190,6 +189,13 @@ impl Founding {
         self.founders.iter().map(member).collect()
     }
 
+    fn add(&self) -> String {
+        format!(
+            "ask a member to `lockring cluster add {} API PEER`",
+            self.id
+        )
+    }
+
     /// Says it once, not in every round.
     fn tell(&self, standing: Standing) {
         let changed = self.standing.send_if_modified(|known| {
@@ -201,7 +207,7 @@ impl Founding {
             return;
         }
         match standing {
-            Standing::Founding(why) => tracing::info!(why, "the cluster has not begun"),
+            Standing::Founding(why) => tracing::info!(why, "this node is not in the cluster yet"),
             Standing::Outside(why) => tracing::warn!(why, "this node is not in the cluster"),
             Standing::Member => tracing::info!("this node is a member of the cluster"),
         }
@@ -211,6 +217,6 @@ impl Founding {
 fn lost(id: NodeId) -> String {
     format!(
         "the cluster knows node {id} by another data directory, and will not count on one that \
-         has lost it: replace the node by joining it on a member"
+         has lost it: if it is lost, ask a member to `lockring cluster replace {id}`"
     )
 }

@@ -3,6 +3,7 @@
 //! Under its old identity the node would be a voter that forgot its vote and its log, and with it
 //! two leaders could be elected. So it is refused, and brought back as what it is: a new node.
 
+use std::process::Command;
 use std::time::Duration;
 
 use jepsen_lite::{Answer, Api, wait_for};
@@ -26,12 +27,19 @@ async fn a_node_that_lost_its_directory_is_refused_until_it_is_replaced() {
     let api = cluster.api(lost);
     let refusal = first_word(&api).await;
     assert_eq!(refusal.status, 503, "{}", refusal.body);
+    wait_told(&api, &format!("lockring cluster replace {lost}")).await;
     // It has nothing to say about any lock, whatever it is asked.
     let asked = api.get("/v1/locks/held").await.unwrap();
     assert_eq!(asked.status, 503, "{}", asked.body);
 
-    let node = json!({"id": lost, "api": api.url(), "peer": cluster.peer(lost)});
-    join(&cluster.api(leader), node).await;
+    // As a person would bring it back, who may well ask that very node first.
+    let endpoints = [api.url(), cluster.api(leader).url()].join(",");
+    let replace = Command::new(env!("CARGO_BIN_EXE_lockring"))
+        .args(["cluster", "replace", &lost.to_string(), "--endpoints"])
+        .arg(endpoints)
+        .output()
+        .unwrap();
+    assert!(replace.status.success(), "{replace:?}");
     cluster.wait_ready(lost).await.unwrap();
     let seen = api
         .get("/v1/locks/held")
@@ -91,6 +99,18 @@ async fn join(at: &Api, node: Value) {
         },
     );
     answered.await.unwrap().expect(200).unwrap();
+}
+
+/// Waits until a node that is not ready says these words: it may have to ask the others first.
+async fn wait_told(api: &Api, words: &str) {
+    let told = async || {
+        let answer = api.get("/readyz").await.ok()?;
+        let detail = answer.body["detail"].as_str()?;
+        detail.contains(words).then_some(())
+    };
+    wait_for(words, Duration::from_secs(30), told)
+        .await
+        .unwrap();
 }
 
 /// What a node says of its readiness as soon as it says something.
