@@ -185,6 +185,7 @@ impl History {
         let Some(thread) = self.thread.lock().take() else {
             return;
         };
+        self.shared.hurry();
         let told = self.jobs.send(Job::Close);
         self.worker.unpark();
         if told.is_err() || thread.join().is_err() {
@@ -196,6 +197,7 @@ impl History {
     fn settled(&self) -> Result<Arc<Store>, HistoryError> {
         let (send, receive) = sync_channel(1);
         let ended = || HistoryError("it is closed".to_owned());
+        self.shared.hurry();
         self.jobs.send(Job::Settle(send)).map_err(|_| ended())?;
         self.worker.unpark();
         receive.recv().map_err(|_| ended())?;

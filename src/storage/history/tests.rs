@@ -326,20 +326,20 @@ fn a_busy_lock_gives_way_and_the_others_keep_theirs() {
 fn small_rows_are_joined() {
     let dir = tempfile::tempdir().unwrap();
     let history = open(&dir, small());
-    for revision in 1..=100 {
+    for revision in 1..=256 {
         record(&history, revision - 1, revision);
         settle(&history);
     }
     history.close();
     let database = database(&dir);
     let rows = database.scan_prefix(b"r").count();
-    assert!(rows <= 8, "{rows} rows");
+    assert!(rows <= 10, "{rows} rows");
     assert_eq!(database.scan_prefix(b"i").count(), rows);
     drop(database);
     let history = open(&dir, small());
     assert_eq!(
         revisions(&history.since(0, 9999).unwrap()),
-        (1..=100).collect::<Vec<_>>()
+        (1..=256).collect::<Vec<_>>()
     );
 }
 

@@ -7,7 +7,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
@@ -50,6 +50,9 @@ pub(super) enum Job {
 pub(super) struct Shared {
     state: Mutex<State>,
     dropped_upto: AtomicU64,
+    /// Whether somebody waits for the thread. Waking it is not enough: it may be on its way to
+    /// its pause, and a wake-up that comes right after another is lost in it.
+    hurried: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -88,12 +91,17 @@ impl Shared {
         told
     }
 
+    /// To be called before a job that somebody waits for is sent.
+    pub(super) fn hurry(&self) {
+        self.hurried.store(true, Relaxed);
+    }
+
     pub(super) fn drop_upto(&self, upto: u64) {
-        self.dropped_upto.fetch_max(upto, Ordering::Relaxed);
+        self.dropped_upto.fetch_max(upto, Relaxed);
     }
 
     pub(super) fn dropped_upto(&self) -> u64 {
-        self.dropped_upto.load(Ordering::Relaxed)
+        self.dropped_upto.load(Relaxed)
     }
 }
 
@@ -131,7 +139,7 @@ impl Worker {
             };
             match job {
                 Ok(Job::Record(recorded)) => {
-                    if self.waiting.is_empty() {
+                    if self.waiting.is_empty() && !self.shared.hurried.swap(false, Relaxed) {
                         // Applies that come meanwhile wake nobody: a wake-up each would cost
                         // them more than all the rest of their history.
                         std::thread::park_timeout(PAUSE);
