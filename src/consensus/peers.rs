@@ -8,6 +8,10 @@
 //! The log stream is pipelined: entries go out as they come, replies come back in their order.
 //! There is no task between openraft's replication and the socket. A stream that went wrong in any
 //! way is closed, because replies still in flight on it would be taken for those of the next.
+//!
+//! **A peer that is down** is dialed by its connection for calls alone, after growing pauses that
+//! a sign of life cuts short. The log waits until that connection is up and then follows at once;
+//! openraft, which would try again without end, is held up meanwhile.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +20,7 @@ use futures_util::{Stream, StreamExt, stream};
 use lockring_core::NodeId;
 use openraft::base::{BoxFuture, BoxStream};
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
-use openraft::network::{RPCOption, stream_append_sequential, v2::RaftNetworkV2};
+use openraft::network::{Backoff, RPCOption, stream_append_sequential, v2::RaftNetworkV2};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult,
     TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
@@ -30,11 +34,17 @@ use super::links::{Links, target};
 use super::raft::{Member, Types, Vote};
 use super::snapshot::Snapshot;
 use super::{snapshot_stream, wire};
-use crate::network::{CallError, Calls, Frame, FrameStream, Target};
+use crate::network::{CallError, Calls, Frame, FrameStream, Link, Target};
 
 /// Requests on a log stream that are not answered yet. Their replies are small enough for the
 /// sockets' buffers, so that writer and reader can never wait for each other.
 const IN_FLIGHT_MAX: usize = 64;
+
+/// How long a log stream to a peer that is down waits for it, before openraft is told.
+const DOWN_WAIT_MAX: Duration = Duration::from_millis(250);
+
+/// How long openraft waits before it tries a log stream again.
+const LOG_PAUSE: Duration = Duration::from_millis(25);
 
 /// A log stream with requests in flight and no reply for this long is given up.
 const SILENT_MAX: Duration = Duration::from_secs(3);
@@ -105,6 +115,30 @@ impl Peer {
         let reply: Result<R, String> = wire::decode(&reply).and_then(|reply| reply);
         reply.map_err(|why| RPCError::Network(NetworkError::from_string(why)))
     }
+
+    /// Opens a log stream, as soon as the peer can be called.
+    async fn dial(&self) -> Result<FrameStream, CallError> {
+        let mut link = self.control.link();
+        let up = link.wait_for(|link| matches!(link, Link::Up(_)));
+        if timeout(DOWN_WAIT_MAX, up).await.is_err() {
+            let why = "the peer cannot be called either".into();
+            return Err(CallError::Unreachable { why });
+        }
+        self.links.dialer().stream(&self.target, wire::APPEND).await
+    }
+
+    fn replies<'s, S>(&'s mut self, stream: FrameStream, input: S) -> BoxStream<'s, Appended>
+    where
+        S: Stream<Item = AppendEntriesRequest<Types>> + OptionalSend + Unpin + 'static,
+    {
+        let pipeline = Pipeline {
+            input: Some(input),
+            stream: Some(stream),
+            in_flight: 0,
+            idle: self.idle.get_mut(),
+        };
+        stream::unfold(pipeline, Pipeline::next).boxed()
+    }
 }
 
 impl RaftNetworkV2<Types> for Peer {
@@ -130,23 +164,28 @@ impl RaftNetworkV2<Types> for Peer {
             return stream_append_sequential(self, input, option);
         }
         Box::pin(async move {
-            let stream = match self.idle.get_mut().take() {
-                Some(stream) => stream,
-                None => {
-                    let dialed = self.links.dialer().stream(&self.target, wire::APPEND).await;
-                    dialed.map_err(rpc_error)?
-                }
+            let stream = self.idle.get_mut().take();
+            if let Some(stream) = stream {
+                return Ok(self.replies(stream, input));
+            }
+            // openraft's pause after a failure is in its input: it is over when an item comes.
+            let mut input = input;
+            let Some(first) = input.next().await else {
+                return Ok(stream::empty().boxed());
             };
-            let pipeline = Pipeline {
-                input: Some(input),
-                stream: Some(stream),
-                in_flight: 0,
-                idle: self.idle.get_mut(),
-            };
-            let replies: BoxStream<'s, Appended> =
-                Box::pin(stream::unfold(pipeline, Pipeline::next));
-            Ok(replies)
+            let stream = self.dial().await.map_err(rpc_error)?;
+            let input = stream::iter([first]).chain(input);
+            Ok(self.replies(stream, input))
         })
+    }
+
+    /// Short where the log waits for the peer anyway, so that it follows at once when it is back;
+    /// as configured where a snapshot is sent.
+    fn backoff(&self) -> Option<Backoff> {
+        match self.lane {
+            Lane::Log => Some(Backoff::new(std::iter::repeat(LOG_PAUSE))),
+            Lane::Control => None,
+        }
     }
 
     async fn vote(

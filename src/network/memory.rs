@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
@@ -21,6 +22,7 @@ const BACKLOG: usize = 64;
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     listeners: Arc<Mutex<BTreeMap<String, mpsc::Sender<DuplexStream>>>>,
+    refused: Arc<AtomicU64>,
 }
 
 impl Memory {
@@ -29,13 +31,22 @@ impl Memory {
     pub fn new() -> Self {
         Self::default()
     }
+
+    /// How often somebody connected to an address at which nobody listens.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
 }
 
 impl Transport for Memory {
     fn connect<'a>(&'a self, address: &'a str) -> BoxFuture<'a, io::Result<Duplex>> {
         let listener = self.listeners.lock().get(address).cloned();
         Box::pin(async move {
-            let refused = || io::Error::new(io::ErrorKind::ConnectionRefused, "nobody listens");
+            let refused = || {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                io::Error::new(io::ErrorKind::ConnectionRefused, "nobody listens")
+            };
             let (near, far) = tokio::io::duplex(PIPE_BYTES);
             let listener = listener.ok_or_else(refused)?;
             listener.send(far).await.map_err(|_| refused())?;

@@ -36,7 +36,7 @@ pub mod listen;
 mod answer;
 pub mod transfer;
 
-pub use calls::Calls;
+pub use calls::{Calls, Link};
 pub use dial::{Dialer, Target};
 pub use error::CallError;
 pub use frame::{Frame, Limits};

@@ -27,7 +27,7 @@ pub(super) struct Cluster {
     directories: BTreeMap<NodeId, (TempDir, u64)>,
     founders: Vec<NodeId>,
     timing: Timing,
-    network: Memory,
+    pub(super) network: Memory,
     /// Disks of nodes that do not use the real one.
     disks: BTreeMap<NodeId, FaultDisk>,
 }

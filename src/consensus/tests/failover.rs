@@ -131,6 +131,33 @@ async fn a_restart_of_all_keeps_what_was_acknowledged() {
     cluster.stop_all().await;
 }
 
+/// A leader tried the log stream to a node that was down thousands of times a second, with all of
+/// a core: openraft's pause between attempts is in the stream's input, which nobody had awaited.
+#[tokio::test]
+async fn a_node_that_is_down_is_dialed_in_moderation_and_followed_at_once() {
+    let mut cluster = Cluster::three().await;
+    let down = cluster.follower().await;
+    let leader = cluster.leader().await;
+    cluster.stop(down).await;
+    let session = open_session(&cluster.nodes[&leader], 60_000).await;
+    let (before, since) = (cluster.network.refused(), clock::instant());
+    let mut number = 0;
+    while since.elapsed() < Duration::from_secs(1) {
+        granted(&cluster.nodes[&leader], session, &format!("lock-{number}")).await;
+        number += 1;
+    }
+    let dialed = cluster.network.refused() - before;
+    let bound = 60 * (1 + since.elapsed().as_millis() / 1000);
+    assert!(
+        u128::from(dialed) < bound,
+        "{dialed} in {:?}",
+        since.elapsed()
+    );
+    cluster.start(down).await;
+    cluster.agree().await;
+    cluster.stop_all().await;
+}
+
 #[tokio::test]
 async fn a_node_behind_the_purged_log_catches_up_by_snapshot() {
     let timing = Timing {
