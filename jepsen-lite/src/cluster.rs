@@ -26,6 +26,8 @@ pub struct Options {
     pub cluster: String,
     /// More sections for every node, such as `[snapshots]`.
     pub sections: String,
+    /// The certificate (PEM) of the authority, if the sections configure TLS.
+    pub authority: Option<String>,
 }
 
 impl Options {
@@ -37,6 +39,15 @@ impl Options {
             nodes: 3,
             cluster: String::new(),
             sections: String::new(),
+            authority: None,
+        }
+    }
+
+    /// The API of a node that serves clients at this port.
+    fn api(&self, port: u16) -> anyhow::Result<Api> {
+        match &self.authority {
+            None => Ok(Api::new(&format!("http://127.0.0.1:{port}"))),
+            Some(pem) => Api::trusting(&format!("https://127.0.0.1:{port}"), pem),
         }
     }
 }
@@ -101,11 +112,13 @@ impl Cluster {
         let dir = tempfile::Builder::new().prefix("lockring-").tempdir()?;
         let ports = ports::free(2 * options.nodes as usize)?;
         let ids = 1..=options.nodes;
-        let nodes = ids
-            .zip(ports.chunks(2))
-            .map(|(id, ports)| Node::new(id, &options.binary, dir.path(), (ports[0], ports[1])));
+        let node = |(id, ports): (u64, &[u16])| {
+            let api = options.api(ports[0])?;
+            anyhow::Ok(Node::new(id, &options.binary, dir.path(), api, ports[1]))
+        };
+        let nodes = ids.zip(ports.chunks(2)).map(node);
         let mut cluster = Self {
-            nodes: nodes.collect(),
+            nodes: nodes.collect::<Result<_, _>>()?,
             options,
             dir,
         };
@@ -147,13 +160,9 @@ impl Cluster {
     pub fn start_another(&mut self) -> anyhow::Result<u64> {
         let ports = ports::free(2)?;
         let id = self.nodes.len() as u64 + 1;
-        let binary = self.options.binary.clone();
-        self.nodes.push(Node::new(
-            id,
-            &binary,
-            self.dir.path(),
-            (ports[0], ports[1]),
-        ));
+        let api = self.options.api(ports[0])?;
+        let (binary, dir) = (&self.options.binary, self.dir.path());
+        self.nodes.push(Node::new(id, binary, dir, api, ports[1]));
         self.write_config(self.nodes.len() - 1)?;
         self.node(id).start()?;
         Ok(id)

@@ -29,11 +29,11 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    pub(crate) fn new(id: u64, binary: &Path, dir: &Path, ports: (u16, u16)) -> Self {
+    pub(crate) fn new(id: u64, binary: &Path, dir: &Path, api: Api, peer: u16) -> Self {
         Self {
             id,
-            api: Api::new(&format!("http://127.0.0.1:{}", ports.0)),
-            peer: format!("127.0.0.1:{}", ports.1),
+            api,
+            peer: format!("127.0.0.1:{peer}"),
             binary: binary.to_owned(),
             dir: dir.to_owned(),
             process: None,

@@ -23,7 +23,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("sled", &["src/storage/"]),
     (
         "tokio_rustls",
-        &["src/network/", "src/http/", "client/src/"],
+        &["src/network/", "src/http/", "client/src/", "jepsen-lite/"],
     ),
     ("toml", &["src/config/"]),
     ("tower", &["src/http/"]),
