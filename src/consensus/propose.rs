@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lockring_core::{Command, Reply};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::desk::{Desk, Full, Place, Verdict};
 use super::dispatch::Breaks;
@@ -56,11 +56,14 @@ impl Proposer<'_> {
             };
             // Repeating is safe only under a request id, which gives both the same outcome.
             let repeatable = command.request.is_some();
+            let role = self.role.borrow().clone();
             match self.attempt(&mut place, deadline, repeatable).await {
                 Attempt::Told(Verdict::Applied(reply)) => return Ok(reply),
                 Attempt::Told(Verdict::Nothing) => {
-                    sleep_until(deadline.min(now() + pause)).await;
-                    pause = (pause * 2).min(PAUSE_MAX);
+                    pause = match self.led_anew(&role, deadline.min(now() + pause)).await {
+                        true => PAUSE_MIN,
+                        false => (pause * 2).min(PAUSE_MAX),
+                    };
                 }
                 Attempt::Told(Verdict::Stopped) => return Err(ProposeError::Stopped),
                 Attempt::Doubtful => certain &= place.withdraw(),
@@ -102,6 +105,21 @@ impl Proposer<'_> {
         }
     }
 
+    /// Waits until then, or only until somebody begins to lead who did not in `role`: between a
+    /// leader's death and the next election's end there is nothing to ask for, and right after it
+    /// nothing to wait for.
+    async fn led_anew(&self, role: &Role, until: Instant) -> bool {
+        let mut known = self.role.clone();
+        let led = async {
+            let begins = |now: &Role| now.leader.is_some() && now != role;
+            if known.wait_for(begins).await.is_err() {
+                // The replica has stopped; the desk is about to say so.
+                std::future::pending::<()>().await;
+            }
+        };
+        timeout_at(until, led).await.is_ok()
+    }
+
     fn unready(&self) -> ProposeError {
         let leader = self.role.borrow().leader;
         ProposeError::Unready { leader }
@@ -122,17 +140,17 @@ mod tests {
         desk: Arc<Desk>,
         role: watch::Receiver<Role>,
         breaks: Arc<Breaks>,
-        _leadership: watch::Sender<Role>,
+        leadership: watch::Sender<Role>,
     }
 
     impl Bench {
         fn new() -> Self {
-            let (_leadership, role) = watch::channel(Role::default());
+            let (leadership, role) = watch::channel(Role::default());
             Self {
                 desk: Desk::new(1, 1),
                 role,
                 breaks: Arc::default(),
-                _leadership,
+                leadership,
             }
         }
 
@@ -186,6 +204,27 @@ mod tests {
         let run = bench.taken().await;
         bench.apply(&run);
         assert_eq!(proposed.await.unwrap().unwrap().revision, 7);
+    }
+
+    #[tokio::test]
+    async fn a_pause_ends_when_somebody_begins_to_lead() {
+        let bench = Bench::new();
+        let proposer = Proposer {
+            desk: &bench.desk,
+            role: &bench.role,
+            breaks: &bench.breaks,
+        };
+        let before = bench.role.borrow().clone();
+        let soon = now() + Duration::from_millis(5);
+        assert!(!proposer.led_anew(&before, soon).await);
+        let pause = proposer.led_anew(&before, now() + Duration::from_secs(3600));
+        let leadership = async {
+            bench.leadership.send_modify(|role| role.term = 1);
+            tokio::task::yield_now().await;
+            bench.leadership.send_modify(|role| role.leader = Some(2));
+        };
+        let paused = tokio::time::timeout(WITHIN, async { tokio::join!(pause, leadership).0 });
+        assert_eq!(paused.await, Ok(true));
     }
 
     #[tokio::test]
