@@ -127,6 +127,13 @@ async fn kill_once(
     }
     let gap = gaps.into_iter().min().context("there are two survivors")?;
 
+    if gap > PROMISED {
+        // Why, is in the logs; with LOCKRING_LOG=info,openraft=info they tell every vote.
+        for id in &survivors {
+            println!("--- log of node {id}\n{}", cluster.log_tail(*id));
+        }
+    }
+
     let leader = cluster.leader_among(&survivors).await?;
     let terms = term_at(cluster, leader).await?.saturating_sub(term);
     let others = Caller::new(cluster, survivors, witness);
