@@ -81,7 +81,8 @@ impl Dev {
             .enable_all()
             .build()?;
         // It lives until the nodes are gone, so that nothing writes into it when it is removed.
-        let temporary = self.ephemeral.then(tempfile::tempdir).transpose()?;
+        let make = || tempfile::Builder::new().prefix("lockring-dev-").tempdir();
+        let temporary = self.ephemeral.then(make).transpose()?;
         let data_dir = match &temporary {
             Some(temporary) => temporary.path(),
             None => &self.data_dir,
@@ -151,9 +152,12 @@ impl Dev {
             ""
         };
         let dir = layout.dir.display();
+        let nodes = match ready.nodes.len() {
+            1 => "1 node".to_owned(),
+            more => format!("{more} nodes"),
+        };
         print::line(format_args!(
-            "lockring is ready: {} nodes, data and logs in {dir}{kept}\n",
-            ready.nodes.len()
+            "lockring is ready: {nodes}, data and logs in {dir}{kept}\n"
         ))?;
         for ReadyNode { id, api, pid } in &ready.nodes {
             print::line(format_args!("  node {id}  {api}  pid {pid}"))?;
