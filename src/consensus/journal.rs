@@ -21,7 +21,7 @@ use openraft::{EntryPayload, OptionalSend, RaftLogReader};
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::spawn_blocking;
 
 use super::raft::{LogEntry, LogId, Types, Vote};
@@ -41,6 +41,8 @@ const MESSAGE_BYTES_MAX: usize = 2 << 20;
 pub(super) struct Journal {
     wal: Wal,
     state: Arc<Mutex<State>>,
+    /// The index after the last.
+    end: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -123,9 +125,15 @@ impl Journal {
             recent: Recent::default(),
         };
         Ok(Self {
+            end: watch::Sender::new(wal.entries().end),
             wal,
             state: Arc::new(Mutex::new(state)),
         })
+    }
+
+    /// Follows the index after the last one.
+    pub(super) fn end(&self) -> watch::Receiver<u64> {
+        self.end.subscribe()
     }
 
     /// Entries from here on, as many as are there and fit into so many bytes; one at least.
@@ -292,6 +300,9 @@ impl RaftLogStorage<Types> for Journal {
             state.last = Some(entry.log_id);
             state.recent.push(entry);
         }
+        let end = state.last.map_or(0, |last| last.index + 1);
+        drop(state);
+        self.end.send_replace(end);
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use super::applier::Raft;
 use super::desk::Run;
 use super::dispatch::Fate;
+use super::pace::Attention;
 use super::raft::{Member, Membership};
 use super::wire::{self, Change, ReadPoint, Runs};
 use crate::network::{CallError, Calls, Dialer, Target};
@@ -21,6 +22,7 @@ pub(super) struct Links {
     /// Set once, right after openraft has started: it knows the members.
     raft: OnceLock<Raft>,
     open: Mutex<HashMap<(NodeId, u8), (Target, Calls)>>,
+    attention: Mutex<HashMap<NodeId, Arc<Attention>>>,
 }
 
 impl std::fmt::Debug for Links {
@@ -36,6 +38,7 @@ impl Links {
             dialer,
             raft: OnceLock::new(),
             open: Mutex::default(),
+            attention: Mutex::default(),
         })
     }
 
@@ -84,6 +87,8 @@ impl Links {
             let members = membership.membership();
             let mut open = self.open.lock();
             open.retain(|(id, _), _| members.get_node(id).is_some());
+            let mut attention = self.attention.lock();
+            attention.retain(|id, _| members.get_node(id).is_some());
         }
     }
 
@@ -94,6 +99,11 @@ impl Links {
                 calls.hint_reachable();
             }
         }
+    }
+
+    /// Whether a member serves callers.
+    pub(super) fn attention(&self, id: NodeId) -> Arc<Attention> {
+        Arc::clone(self.attention.lock().entry(id).or_default())
     }
 
     fn work(&self, id: NodeId) -> Option<Calls> {

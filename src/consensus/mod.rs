@@ -38,6 +38,7 @@ mod barrier;
 mod wire;
 mod links;
 mod peers;
+mod pace;
 mod serve;
 mod admission;
 mod founding;

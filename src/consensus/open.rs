@@ -203,6 +203,7 @@ impl Replica {
         );
         let peers = Peers {
             links: Arc::clone(&links),
+            log_end: journal.end(),
         };
         let raft = Raft::new(id, Arc::new(config), peers, journal, applier).await;
         let raft = raft.map_err(|error| OpenError::Raft(error.to_string()))?;
@@ -243,6 +244,7 @@ impl Parts {
     fn service(&self, snapshots: Arc<SnapshotStore>) -> Service {
         Service {
             raft: self.raft.clone(),
+            links: Arc::clone(&self.links),
             role: self.role.clone(),
             jobs: self.jobs.clone(),
             barrier: Arc::clone(&self.barrier),

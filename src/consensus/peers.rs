@@ -28,9 +28,11 @@ use openraft::raft::{
 use openraft::{OptionalSend, RaftNetworkFactory};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::links::{Links, target};
+use super::pace::Pace;
 use super::raft::{Member, Types, Vote};
 use super::snapshot::Snapshot;
 use super::{snapshot_stream, wire};
@@ -55,6 +57,8 @@ type Appended = Result<StreamAppendResult<Types>, RPCError<Types>>;
 #[derive(Debug)]
 pub(super) struct Peers {
     pub(super) links: Arc<Links>,
+    /// The index after the log's last.
+    pub(super) log_end: watch::Receiver<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +76,7 @@ pub(super) struct Peer {
     /// A log stream with nothing in flight. Never locked: a mutex makes it shareable, which
     /// openraft demands and does not use.
     idle: Mutex<Option<FrameStream>>,
+    log_end: watch::Receiver<u64>,
 }
 
 impl Peers {
@@ -82,6 +87,7 @@ impl Peers {
             lane,
             control: self.links.calls(id, member, wire::CONTROL),
             idle: Mutex::new(None),
+            log_end: self.log_end.clone(),
         }
     }
 }
@@ -132,6 +138,7 @@ impl Peer {
         S: Stream<Item = AppendEntriesRequest<Types>> + OptionalSend + Unpin + 'static,
     {
         let pipeline = Pipeline {
+            pace: Pace::new(self.log_end.clone(), self.links.attention(self.target.id)),
             input: Some(input),
             stream: Some(stream),
             in_flight: 0,
@@ -245,6 +252,7 @@ fn rpc_error(error: CallError) -> RPCError<Types> {
 struct Pipeline<'s, S> {
     /// What openraft wants to send; nothing once it has ended.
     input: Option<S>,
+    pace: Pace,
     /// Nothing once something went wrong on it.
     stream: Option<FrameStream>,
     in_flight: usize,
@@ -273,11 +281,14 @@ impl<S: Stream<Item = AppendEntriesRequest<Types>> + Unpin> Pipeline<'_, S> {
                     }
                     return Some((appended, self));
                 }
-                Some(request) = next_of(&mut self.input), if more && self.input.is_some() => {
+                Some(request) = next_of(&mut self.input, &mut self.pace),
+                    if more && self.input.is_some() =>
+                {
                     let Some(request) = request else {
                         self.input = None;
                         continue;
                     };
+                    self.pace.sent(&request);
                     let frame = Frame::new(wire::APPEND, wire::encode(&request));
                     if let Err(error) = sender.send(frame).await {
                         return Some((Err(unreachable(error)), self));
@@ -289,9 +300,15 @@ impl<S: Stream<Item = AppendEntriesRequest<Types>> + Unpin> Pipeline<'_, S> {
     }
 }
 
-/// The next item of an input that has not ended: `Some(None)` when it ends.
-async fn next_of<S: Stream + Unpin>(input: &mut Option<S>) -> Option<Option<S::Item>> {
-    Some(input.as_mut()?.next().await)
+/// The next item of an input that has not ended, when it is time to ask for it: `Some(None)` when
+/// it ends.
+async fn next_of<S: Stream + Unpin>(
+    input: &mut Option<S>,
+    pace: &mut Pace,
+) -> Option<Option<S::Item>> {
+    let input = input.as_mut()?;
+    pace.ready().await;
+    Some(input.next().await)
 }
 
 async fn receive(

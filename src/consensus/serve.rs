@@ -23,6 +23,7 @@ use crate::network::{Admission, Caller, FrameReceiver, FrameStream, Hello, Refus
 /// Everything that a peer can ask for.
 pub(super) struct Service {
     pub(super) raft: Raft,
+    pub(super) links: Arc<Links>,
     pub(super) role: watch::Receiver<Role>,
     pub(super) jobs: mpsc::Sender<Job>,
     pub(super) barrier: Arc<Barrier>,
@@ -111,7 +112,7 @@ fn reply<T: Serialize, E: ToString>(result: Result<T, E>) -> Bytes {
 }
 
 impl Serve for Service {
-    async fn call(&self, _from: Caller, kind: u8, body: Bytes) -> Result<Bytes, String> {
+    async fn call(&self, from: Caller, kind: u8, body: Bytes) -> Result<Bytes, String> {
         match kind {
             wire::VOTE => Ok(reply(self.raft.vote(wire::decode(&body)?).await)),
             wire::PRE_VOTE => Ok(reply(self.raft.pre_vote(wire::decode(&body)?).await)),
@@ -120,8 +121,15 @@ impl Serve for Service {
                 let request = wire::decode(&body)?;
                 Ok(reply(self.raft.handle_transfer_leader(request).await))
             }
-            wire::PROPOSE => Ok(wire::encode(&self.propose(wire::decode(&body)?).await)),
-            wire::READ_POINT => Ok(wire::encode(&self.read_point().await)),
+            wire::PROPOSE => {
+                self.links.attention(from.id).pay();
+                Ok(wire::encode(&self.propose(wire::decode(&body)?).await))
+            }
+            wire::READ_POINT => {
+                let point = self.read_point().await;
+                self.links.attention(from.id).pay_once();
+                Ok(wire::encode(&point))
+            }
             wire::CHANGE => Ok(wire::encode(
                 &self.changes.make_as_leader(wire::decode(&body)?).await,
             )),
