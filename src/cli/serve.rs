@@ -45,7 +45,7 @@ pub(super) struct Serve {
     /// Where its log, snapshots, history and identity are
     #[arg(long, value_name = "DIR", env = "LOCKRING_DATA_DIR")]
     data_dir: Option<PathBuf>,
-    /// Threads that run the server; 0 stands for one a core
+    /// Threads that serve; 0 stands for half of the cores
     #[arg(long, value_name = "N", env = "LOCKRING_WORKERS")]
     workers: Option<u64>,
     /// Serve addresses beyond loopback although there are no TLS and tokens

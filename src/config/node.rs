@@ -20,7 +20,7 @@ pub struct NodeConfig {
     pub peer_listen: SocketAddr,
     /// Where its log, snapshots, history and identity are.
     pub data_dir: PathBuf,
-    /// Threads that run the server; 0 stands for one a core.
+    /// Threads that serve; 0 stands for half of the cores.
     pub workers: usize,
     /// Whether addresses beyond loopback are served without TLS and tokens.
     pub insecure: bool,

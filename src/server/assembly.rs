@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use lockring_core::Ttl;
 use tokio::net::TcpListener;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -103,7 +104,7 @@ impl Node {
         );
         let history = Arc::new(history.map_err(StartError::History)?);
 
-        let replica = Replica::open_on_own_thread(consensus::Options {
+        let replica = open_replica(consensus::Options {
             identity: Arc::new(introduction(&cluster, &identity)),
             timing: timing(&cluster, &node),
             founders: founders(&cluster),
@@ -202,6 +203,15 @@ fn tell_serving(node: &NodeConfig, incarnation: u64) {
         version = env!("CARGO_PKG_VERSION"),
         "serving"
     );
+}
+
+/// Beside other threads that serve, consensus has one of its own, on which no caller is in an
+/// entry's way. Where one thread does everything, a second would only mean more hand-overs.
+async fn open_replica(options: consensus::Options) -> Result<Replica, OpenError> {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::CurrentThread => Replica::open(options).await,
+        _ => Replica::open_on_own_thread(options).await,
+    }
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {

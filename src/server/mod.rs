@@ -31,11 +31,15 @@ pub struct Failed;
 /// [`Failed`] when it could not start or not go on.
 pub fn run(config: Config, stop: Stop) -> Result<(), Failed> {
     allow_many_files();
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    runtime.enable_all().thread_name("lockring");
-    if config.node.workers > 0 {
-        runtime.worker_threads(config.node.workers);
-    }
+    let workers = workers(config.node.workers);
+    let mut runtime = match workers {
+        1 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    runtime
+        .enable_all()
+        .thread_name("lockring")
+        .worker_threads(workers);
     let runtime = runtime.build().map_err(|error| {
         error!(%error, "no threads to run on");
         Failed
@@ -44,6 +48,16 @@ pub fn run(config: Config, stop: Stop) -> Result<(), Failed> {
     // After a failure a thread may hang in the disk for ever; it ends with the process.
     runtime.shutdown_background();
     done
+}
+
+/// How many threads serve. Unless told, half of the cores: the log's thread, the kernel and
+/// whatever else is there need some too, and a hand-over from thread to thread costs more than it
+/// gains where there is no core free to take it.
+fn workers(told: usize) -> usize {
+    match told {
+        0 => std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1)),
+        told => told,
+    }
 }
 
 async fn run_node(config: Config, stop: Stop) -> Result<(), Failed> {
