@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError};
 use std::time::Duration;
 
 use lockring_core::Event;
@@ -135,15 +135,10 @@ impl Worker {
             let job = if self.waiting.is_empty() {
                 queue.recv().map_err(|_| RecvTimeoutError::Disconnected)
             } else {
-                queue.recv_timeout(PAUSE)
+                self.next_within_pause(queue)
             };
             match job {
                 Ok(Job::Record(recorded)) => {
-                    if self.waiting.is_empty() && !self.shared.hurried.swap(false, Relaxed) {
-                        // Applies that come meanwhile wake nobody: a wake-up each would cost
-                        // them more than all the rest of their history.
-                        std::thread::park_timeout(PAUSE);
-                    }
                     self.waiting_events += (*recorded.events).as_ref().len();
                     self.waiting.push(recorded);
                     if self.waiting_events >= ROW_EVENTS || self.waiting.len() >= ROW_EVENTS {
@@ -161,6 +156,23 @@ impl Worker {
         }
         self.write();
         self.end();
+    }
+
+    /// The next job, if one is there or comes within a pause. Applies that come meanwhile wake
+    /// nobody: a wake-up each would cost them more than all the rest of their history.
+    fn next_within_pause(&self, queue: &Receiver<Job>) -> Result<Job, RecvTimeoutError> {
+        match queue.try_recv() {
+            Ok(job) => return Ok(job),
+            Err(TryRecvError::Disconnected) => return Err(RecvTimeoutError::Disconnected),
+            Err(TryRecvError::Empty) => {}
+        }
+        if !self.shared.hurried.swap(false, Relaxed) {
+            std::thread::park_timeout(PAUSE);
+        }
+        queue.try_recv().map_err(|error| match error {
+            TryRecvError::Empty => RecvTimeoutError::Timeout,
+            TryRecvError::Disconnected => RecvTimeoutError::Disconnected,
+        })
     }
 
     /// Writes what waits: one row, or one for each stretch without a gap.
