@@ -20,8 +20,9 @@ pub enum LogFormat {
 /// When the filter is not one.
 pub fn log_to_stderr(filter: &str, format: LogFormat) -> Result<(), String> {
     // What openraft says is news to its authors, a page of it for each lost connection; lockring
-    // tells itself of leaders, members and failures. Who wants it says `info,openraft=info`.
-    let quiet = format!("openraft=off,sled=warn,{filter}");
+    // tells itself of leaders, members and failures. Who wants it says `info,openraft=info`. The
+    // history tells of sled's failures, which are no emergency: it is derived from the log.
+    let quiet = format!("openraft=off,sled=off,{filter}");
     let filter = EnvFilter::try_new(quiet)
         .map_err(|error| format!("the log filter `{filter}` is none: {error}"))?;
     let lines = tracing_subscriber::fmt()
