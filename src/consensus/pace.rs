@@ -27,7 +27,7 @@ use super::raft::Types;
 use crate::clock;
 
 /// The longest that a peer without callers is behind a commit.
-const QUIET: Duration = Duration::from_millis(5);
+const QUIET: Duration = Duration::from_millis(20);
 
 /// A peer that has passed something on serves callers for so long: more than the longest that a
 /// call is parked.
