@@ -25,6 +25,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use lockring_core::{ClusterTime, Stamp};
 use parking_lot::Mutex;
 
+use crate::planted::{self, Plant};
+
 /// The point from which a leader counts.
 #[derive(Clone, Copy, Debug)]
 struct Anchor {
@@ -49,11 +51,13 @@ impl ClusterClock {
         if anchor.is_some_and(|taken| taken.term >= term) {
             return false;
         }
-        *anchor = Some(Anchor {
+        let fresh = Anchor {
             term,
             clock,
             at: instant(),
-        });
+        };
+        let kept = anchor.filter(|_| planted::is(Plant::KeptAnchor));
+        *anchor = Some(kept.map_or(fresh, |old| Anchor { term, ..old }));
         true
     }
 

@@ -1,6 +1,7 @@
 //! The lockring server: floors in order, each importing only from those above it in this list.
 
 pub mod cli;
+pub mod planted;
 pub mod clock;
 pub mod config;
 pub mod consensus;

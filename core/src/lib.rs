@@ -87,6 +87,7 @@ mod machine;
 mod name;
 mod outcome;
 mod paged;
+pub mod planted;
 mod session;
 mod snapshot;
 #[cfg(test)]

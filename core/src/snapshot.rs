@@ -30,6 +30,7 @@ use crate::fence::Mint;
 use crate::lock;
 use crate::machine::Machine;
 use crate::paged::Paged;
+use crate::planted::{self, Plant};
 use crate::session::{self, Life};
 use crate::time::ClusterTime;
 
@@ -120,7 +121,13 @@ impl Frozen {
         to.extend_from(&VERSION.to_le_bytes());
         to.write(&self.header);
         self.ended.iter().for_each(|row| to.write(&row));
-        self.sessions.iter().for_each(|row| to.write(&row));
+        for (id, session) in self.sessions.iter() {
+            if planted::is(Plant::ReplaysNotInSnapshot) {
+                to.write(&(id, session.without_replays()));
+            } else {
+                to.write(&(id, session));
+            }
+        }
         self.locks.iter().for_each(|row| to.write(&row));
         to.flush();
     }

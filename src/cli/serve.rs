@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::exit::Exit;
 use crate::config::{Config, Draft, Given, Member};
+use crate::planted;
 use crate::server::{self, LogFormat, Stop};
 
 /// Run one node
@@ -82,6 +83,7 @@ impl Serve {
             Lines::Json => LogFormat::Json,
         };
         server::log_to_stderr(&self.log, format).map_err(Exit::usage)?;
+        warn_of_plants()?;
         let config = self.resolve().map_err(Exit::usage)?;
         let stop = if self.exit_with_parent {
             Stop::on_signal_or_orphaned()
@@ -119,4 +121,17 @@ impl Serve {
         }
         draft.resolve()
     }
+}
+
+/// A build that can plant bugs says so; see `planted.rs`.
+fn warn_of_plants() -> anyhow::Result<()> {
+    let plant = planted::choose_as_told().map_err(Exit::usage)?;
+    if planted::COMPILED_IN {
+        let plant = plant.as_deref().unwrap_or("none");
+        tracing::warn!(
+            plant,
+            "this build can plant bugs on purpose: trust it with nothing"
+        );
+    }
+    Ok(())
 }

@@ -17,6 +17,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::FuturesUnordered;
+use lockring_core::planted::{self, Plant};
 use lockring_core::{Command, Entry};
 use openraft::errors::ClientWriteError;
 use openraft::impls::ProgressResponder;
@@ -82,6 +83,8 @@ struct Flight {
     local: Vec<Origin>,
     replies: Vec<oneshot::Sender<Fate>>,
     fate: Fate,
+    /// The entry itself, if a planted bug is to propose it again as it is.
+    again: Option<Proposal>,
 }
 
 pub(super) struct Dispatcher {
@@ -92,6 +95,8 @@ pub(super) struct Dispatcher {
     pub(super) raft: Raft,
     pub(super) links: Arc<Links>,
     pub(super) breaks: Arc<Breaks>,
+    /// What a planted bug proposes under another term than it was stamped in.
+    pub(super) stamped: Option<(Batch, Proposal)>,
 }
 
 impl Dispatcher {
@@ -137,6 +142,9 @@ impl Dispatcher {
         role: &Role,
         job: &mut Option<Job>,
     ) -> Option<BoxFuture<'static, Flight>> {
+        if let Some((batch, proposal)) = self.stamped.take() {
+            return self.write(batch, proposal).await;
+        }
         let mut batch = Batch::default();
         while batch.commands.len() < BATCH_MAX
             && let Some(next) = job.take().or_else(|| self.jobs.try_recv().ok())
@@ -162,6 +170,16 @@ impl Dispatcher {
             commands: std::mem::take(&mut batch.commands),
         };
         let proposal = Proposal::new(entry, std::mem::take(&mut batch.origins));
+        self.write(batch, proposal).await
+    }
+
+    /// Hands an entry to openraft.
+    async fn write(
+        &mut self,
+        batch: Batch,
+        proposal: Proposal,
+    ) -> Option<BoxFuture<'static, Flight>> {
+        let again = planted::is(Plant::NoTermGuard).then(|| proposal.clone());
         // The message is sent here, not in the future below, so that entries enter the log in
         // the order of their stamps.
         let (responder, written) = ProgressResponder::complete_only();
@@ -175,11 +193,12 @@ impl Dispatcher {
             return None;
         }
         let settled = async move {
-            batch.settle(match written.await {
+            let flight = batch.settle(match written.await {
                 Ok(Ok(_)) => Fate::Taken,
                 Ok(Err(ClientWriteError::ForwardToLeader(_))) => Fate::Refused,
                 Ok(Err(_)) | Err(_) => Fate::Unknown,
-            })
+            });
+            Flight { again, ..flight }
         };
         Some(settled.boxed())
     }
@@ -199,12 +218,24 @@ impl Dispatcher {
                 local,
                 replies: Vec::new(),
                 fate,
+                again: None,
             }
         };
         Some(sent.boxed())
     }
 
-    fn land(&self, flight: Flight) {
+    fn land(&mut self, flight: Flight) {
+        if flight.fate == Fate::Refused
+            && let Some(proposal) = flight.again
+        {
+            let batch = Batch {
+                local: flight.local,
+                replies: flight.replies,
+                ..Batch::default()
+            };
+            self.stamped = Some((batch, proposal));
+            return;
+        }
         match flight.fate {
             Fate::Taken => {}
             Fate::Refused => {
@@ -223,7 +254,7 @@ impl Dispatcher {
 
 /// What becomes one entry.
 #[derive(Default)]
-struct Batch {
+pub(super) struct Batch {
     commands: Vec<Command>,
     origins: Vec<Origin>,
     local: Vec<Origin>,
@@ -261,6 +292,7 @@ impl Batch {
             local: self.local,
             replies: self.replies,
             fate,
+            again: None,
         }
     }
 }

@@ -262,6 +262,7 @@ impl Parts {
             raft: self.raft.clone(),
             links: Arc::clone(&self.links),
             breaks: Arc::clone(&self.applied.breaks),
+            stamped: None,
         }
     }
 

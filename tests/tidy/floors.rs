@@ -7,11 +7,15 @@ use crate::tree::File;
 
 /// A folder or file at the top of `src/`, and what it may import of the others.
 const FLOORS: &[(&str, &[&str])] = &[
-    ("clock", &["core"]),
-    ("storage", &["core"]),
+    ("planted", &["core"]),
+    ("clock", &["core", "planted"]),
+    ("storage", &["core", "planted"]),
     ("network", &["core"]),
     ("config", &["core"]),
-    ("consensus", &["core", "clock", "storage", "network"]),
+    (
+        "consensus",
+        &["core", "planted", "clock", "storage", "network"],
+    ),
     (
         "service",
         &["core", "consensus", "config", "storage::history"],
@@ -33,14 +37,19 @@ const FLOORS: &[(&str, &[&str])] = &[
             "cache",
         ],
     ),
-    ("cli", &["core", "server", "config", "client", "cache"]),
+    (
+        "cli",
+        &["core", "planted", "server", "config", "client", "cache"],
+    ),
     ("main", &["server", "config", "client", "cache", "cli"]),
     ("lib", &[]),
 ];
 
 /// The order inside core: a module may use those above it in this list and those in its own line.
 const CORE: &[&[&str]] = &[
-    &["limits", "name", "time", "fence", "digest", "paged"],
+    &[
+        "limits", "name", "time", "fence", "digest", "paged", "planted",
+    ],
     &["command", "outcome", "event", "view"],
     TABLES,
     &["machine"],

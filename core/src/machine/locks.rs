@@ -7,10 +7,11 @@ use super::{Answer, Call, Ending, Machine, Turn};
 use crate::command::NewSession;
 use crate::deadlines::Due;
 use crate::event::{LeaseEnd, What};
-use crate::fence::Fence;
+use crate::fence::{Fence, Mint};
 use crate::lock::{Lease, as_count};
 use crate::name::{LockName, SessionId};
 use crate::outcome::{Gone, Grant, Holder, Limit, Outcome, Refusal};
+use crate::planted::{self, Plant};
 use crate::session::{Life, Record, Session};
 
 impl Machine {
@@ -181,7 +182,7 @@ impl Machine {
     fn grant(&mut self, id: SessionId, lock: &LockName, attachment: u64, turn: &mut Turn) -> Grant {
         let lease = Lease {
             session: id,
-            fence: self.mint.mint(),
+            fence: self.mint_at(turn.wall_ms),
             since: self.clock,
             attachment,
         };
@@ -203,6 +204,13 @@ impl Machine {
         grant
     }
 
+    fn mint_at(&mut self, wall_ms: u64) -> Fence {
+        if planted::is(Plant::WallClockFence) {
+            self.mint = Mint::at(wall_ms);
+        }
+        self.mint.mint()
+    }
+
     /// A holder gives up its lease.
     pub(super) fn release(
         &mut self,
@@ -216,6 +224,7 @@ impl Machine {
             return answer;
         }
         let lease = self.locks.get(lock).map(|row| row.lease);
+        let (id, fence) = believed(lease, id, fence);
         if lease.is_none_or(|lease| lease.session != id || lease.fence != fence) {
             let highest_fence = lease.map(|lease| lease.fence);
             let outcome = Outcome::Refused(Refusal::FenceStale { highest_fence });
@@ -249,12 +258,13 @@ impl Machine {
     pub(super) fn hand_over(&mut self, lock: &LockName, turn: &mut Turn) {
         while let Some(waiter) = self.locks.first_waiter(lock) {
             let (id, ticket) = (waiter.session, waiter.ticket);
-            if waiter.until <= self.clock {
+            let careless = planted::is(Plant::GrantToExpired);
+            if waiter.until <= self.clock && !careless {
                 self.time_out(lock, &waiter, Vec::new(), turn);
                 continue;
             }
             let session = self.sessions.get(id).expect("no place without a session");
-            if session.expires_at <= self.clock {
+            if session.expires_at <= self.clock && !careless {
                 let cause = Gone::Expired;
                 let refusal = Refusal::SessionGone { session: id, cause };
                 self.end_wait(lock, &waiter, Some(refusal), turn);
@@ -293,6 +303,16 @@ impl Call {
             call: self.digest,
             outcome: outcome.clone(),
         })
+    }
+}
+
+/// The session and the fence of a release, as they were given; or as they should have been, if a
+/// bug is planted.
+fn believed(lease: Option<Lease>, id: SessionId, fence: Fence) -> (SessionId, Fence) {
+    match lease {
+        Some(lease) if planted::is(Plant::NoOwnerCheck) => (lease.session, fence),
+        Some(lease) if planted::is(Plant::NoFenceCheck) => (id, lease.fence),
+        _ => (id, fence),
     }
 }
 

@@ -108,6 +108,14 @@ impl Session {
         Arc::make_mut(self.replay.get_or_insert_default())
     }
 
+    /// It as if it had never been called: what a planted bug writes into snapshots.
+    pub(crate) fn without_replays(&self) -> Self {
+        Self {
+            replay: None,
+            ..self.clone()
+        }
+    }
+
     /// Whether it lives for its place in this lock's queue.
     pub(crate) fn waits_for(&self, lock: &LockName) -> bool {
         matches!(&self.life, Life::Waits(name) if name == lock)

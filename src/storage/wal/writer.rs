@@ -17,6 +17,7 @@ use super::recover::Replay;
 use super::segment::{self, Header, Segment};
 use super::upkeep::Upkeep;
 use super::view::Place;
+use crate::planted::{self, Plant};
 use crate::storage::disk::Disk;
 
 /// A write or sync that failed, and what it was about.
@@ -146,6 +147,16 @@ impl Writer {
                     }
                 };
                 callbacks.extend(done);
+            }
+            if planted::is(Plant::AckBeforeSync) {
+                /// Planted: so many records are promised before any is written.
+                const PROMISED_MAX: usize = 64;
+                callbacks
+                    .drain(..)
+                    .for_each(|done| done(shared.poison.check()));
+                if open && records.len() < PROMISED_MAX {
+                    continue;
+                }
             }
             self.commit(shared, &records);
             for done in callbacks.drain(..) {
