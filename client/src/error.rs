@@ -8,7 +8,7 @@ use crate::wire::{Certainty, ErrorCode, GoneCause, Problem};
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// The service answered that it did not do it.
-    #[error("{}: {}", .problem.code, .problem.detail)]
+    #[error("{} [{}]", .problem.detail, .problem.code)]
     Refused {
         /// Its words.
         problem: Box<Problem>,

@@ -40,7 +40,10 @@ impl Release {
             .release_lock(&self.name, &ask)
             .await?;
         if self.json {
-            return print::json(&wire::Released { released: true });
+            return print::json(&wire::Released {
+                released: true,
+                replayed: false,
+            });
         }
         Ok(print::line("released")?)
     }

@@ -96,6 +96,7 @@ impl Open {
             ttl_ms: self.ttl.map(span::ms),
             owner: self.owner,
             metadata: self.metadata,
+            ..OpenSession::default()
         };
         let opened = self.endpoints.client()?.open_session(&open).await?;
         if self.json {

@@ -20,6 +20,7 @@ pub(super) async fn acquire(api: &Api, ask: Ask) -> Result<Reply, Failure> {
         let bound = format!("at most {}", limits::WAIT_MS_MAX);
         return Err(Failure::invalid("wait_ms", wait_ms.to_string(), bound));
     }
+    only_exclusive(&body)?;
     let by = by(api, &body)?;
     let asked = Acquire {
         lock: lock.clone(),
@@ -55,7 +56,11 @@ pub(super) async fn release(api: &Api, ask: Ask) -> Result<Reply, Failure> {
     let session = session_of("session", &body.session)?;
     let fence = Fence::claimed(body.fence);
     let answer = api.service().release(session, lock, fence, key).await?;
-    Ok(Reply::json(&wire::Released { released: true }).at(answer.revision))
+    let released = wire::Released {
+        released: true,
+        replayed: answer.replayed,
+    };
+    Ok(Reply::json(&released).at(answer.revision))
 }
 
 pub(super) async fn get(api: &Api, ask: Ask) -> Result<Reply, Failure> {
@@ -130,6 +135,7 @@ pub(super) fn holder(holder: &Holder, now: ClusterTime) -> wire::Holder {
         fence: holder.fence.number(),
         held_ms: now.ms_since(holder.since),
         expires_in_ms: holder.expires_at.ms_since(now),
+        hold_ends_in_ms: None,
         value: None,
     }
 }
@@ -151,6 +157,20 @@ fn by(api: &Api, body: &wire::Acquire) -> Result<By, Failure> {
     Ok(By::Session(session_of("session", session)?))
 }
 
+/// What the contract has and this version of the machine has not is refused, not ignored.
+fn only_exclusive(body: &wire::Acquire) -> Result<(), Failure> {
+    let mode = body.mode.filter(|mode| *mode != wire::Mode::Exclusive);
+    let beyond = [
+        mode.map(|mode| ("mode", mode.to_string())),
+        body.max_hold_ms.map(|ms| ("max_hold_ms", ms.to_string())),
+        body.value.clone().map(|value| ("value", value)),
+    ];
+    match beyond.into_iter().flatten().next() {
+        None => Ok(()),
+        Some((field, value)) => Err(Failure::invalid(field, value, "not served by this version")),
+    }
+}
+
 fn granted(lock: &LockName, lease: Granted, replayed: bool) -> Reply {
     let granted = wire::Granted {
         lock: lock.as_str().to_owned(),
@@ -158,6 +178,7 @@ fn granted(lock: &LockName, lease: Granted, replayed: bool) -> Reply {
         mode: wire::Mode::Exclusive,
         fence: lease.fence.number(),
         expires_in_ms: lease.expires_in_ms,
+        hold_ends_in_ms: None,
         replayed,
     };
     Reply::json(&granted).fence(lease.fence)

@@ -15,6 +15,10 @@ pub(super) async fn open(api: &Api, ask: Ask) -> Result<Reply, Failure> {
     let body: wire::OpenSession = ask.json(api.limits().body).await?;
     let ttl = api.service().ttl(body.ttl_ms)?;
     let owner = owner_of(body.owner.as_deref())?;
+    if let Some(delay) = body.lock_delay_ms.filter(|delay| *delay > 0) {
+        let bound = "0: delays are not served by this version";
+        return Err(Failure::invalid("lock_delay_ms", delay.to_string(), bound));
+    }
     let metadata = body.metadata.unwrap_or_default();
     if metadata.len() > limits::METADATA_BYTES_MAX {
         let bound = format!("at most {} bytes", limits::METADATA_BYTES_MAX);
@@ -87,6 +91,7 @@ pub(super) async fn close(api: &Api, ask: Ask) -> Result<Reply, Failure> {
     let answer = api.service().close(session, key).await?;
     let closed = wire::Closed {
         released: answer.body.into_iter().map(released).collect(),
+        replayed: answer.replayed,
     };
     Ok(Reply::json(&closed).at(answer.revision))
 }

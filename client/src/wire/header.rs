@@ -8,3 +8,5 @@ pub const REVISION: &str = "lockring-revision";
 pub const FENCE: &str = "lockring-fence";
 /// Answer: the API address of the leader, such as `http://127.0.0.1:7420`.
 pub const LEADER: &str = "lockring-leader";
+/// Request: the id of the last event that a stream's reader knows, to go on behind it.
+pub const LAST_EVENT_ID: &str = "last-event-id";

@@ -1,20 +1,8 @@
-//! Locks: acquire, release, get, list, check.
+//! Locks as readers see them: get, list, check.
 
 use serde::{Deserialize, Serialize};
 
-/// The longest that one acquire is answered late, however long its wait: then comes a 202, and the
-/// caller repeats the call with the same key. Below what proxies on the way cut.
-pub const POLL_WINDOW_MS: u64 = 25_000;
-
-/// How the leases of a lock share it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub enum Mode {
-    /// One holder at a time.
-    #[default]
-    Exclusive,
-}
+use super::Mode;
 
 /// How new a read's view must be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -26,81 +14,6 @@ pub enum Consistency {
     Linearizable,
     /// It is whatever the asked node has applied.
     Stale,
-}
-
-/// Body of `POST /v1/locks/{name}/acquire`; every field may be left out.
-///
-/// Without `session` one is opened for this lease alone, with `ttl_ms` and `owner`; with it those
-/// two have no place.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Acquire {
-    /// Whose lease it shall be.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub session: Option<String>,
-    /// TTL of the session that is opened for this lease.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ttl_ms: Option<u64>,
-    /// Owner of the session that is opened for this lease.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub owner: Option<String>,
-    /// Exclusive if not said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mode: Option<Mode>,
-    /// How long to wait in the queue; 0, and if not said, tries once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub wait_ms: Option<u64>,
-}
-
-/// 200 to an acquire: the lease is the caller's.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Granted {
-    /// Of which lock.
-    pub lock: String,
-    /// Whose: the session given, or the one opened for this lease.
-    pub session: String,
-    /// How it is shared.
-    pub mode: Mode,
-    /// Its number, higher than that of every grant before it.
-    pub fence: u64,
-    /// When its session ends unless renewed, counted from the answer.
-    pub expires_in_ms: u64,
-    /// Whether an earlier call with the same key got it.
-    pub replayed: bool,
-}
-
-/// 202 to an acquire: the caller has a place, and keeps it by repeating the call with the same
-/// `Idempotency-Key`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Queued {
-    /// The id of the place.
-    pub ticket: u64,
-    /// How many are before it.
-    pub position: u32,
-    /// When to repeat the call at the latest; at once is right.
-    pub retry_after_ms: u64,
-}
-
-/// Body of `POST /v1/locks/{name}/release`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Release {
-    /// Whose lease.
-    pub session: String,
-    /// The fence that was granted.
-    pub fence: u64,
-}
-
-/// 200 to a release.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Released {
-    /// Always true: what did not happen is an error.
-    pub released: bool,
 }
 
 /// Query of `GET /v1/locks/{name}` and of `GET /v1/sessions/{id}`.
@@ -166,6 +79,9 @@ pub struct Holder {
     pub held_ms: u64,
     /// When its session ends unless renewed.
     pub expires_in_ms: u64,
+    /// When the lease ends however alive its session is, if that is bounded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold_ends_in_ms: Option<u64>,
     /// What it wants to be seen with, if it said so.
     #[serde(default)]
     pub value: Option<String>,

@@ -26,22 +26,36 @@
 //! assert!(serde_json::from_str::<Acquire>(r#"{"wait":5000}"#).is_err());
 //! ```
 
+mod acquire;
 mod cluster;
 mod code;
+mod events;
 pub mod header;
+mod leases;
 mod locks;
+mod mode;
 mod problem;
 pub mod route;
 mod sessions;
 
+pub use acquire::{Acquire, AcquireAll, Granted, GrantedAll, POLL_WINDOW_MS, Queued, Want};
 pub use cluster::{AddNode, Cluster, LeaderIs, Node, NodeRole, TransferLeader};
 pub use code::{Certainty, ErrorCode, Retry};
-pub use locks::{
-    Acquire, Check, CheckQuery, Consistency, Granted, Holder, Lock, LockPage, LockState,
-    LocksQuery, Mode, POLL_WINDOW_MS, Queued, ReadQuery, Release, Released, Waiter,
+pub use events::{
+    EVENT_STREAM, Event, EventKind, EventsQuery, Gap, HistoryPage, HistoryQuery, LeaseEndCause,
+    SessionEvent, SessionEventsQuery,
 };
+pub use leases::{
+    Break, Broken, BrokenLease, Release, Released, Revoke, Revoking, SetValue, Transfer,
+    Transferred, ValueSet,
+};
+pub use locks::{
+    Check, CheckQuery, Consistency, Holder, Lock, LockPage, LockState, LocksQuery, ReadQuery,
+    Waiter,
+};
+pub use mode::Mode;
 pub use problem::{CONTENT_TYPE, CycleStep, GoneCause, Problem};
 pub use sessions::{
-    Closed, ClosedLease, Lease, OpenSession, Opened, Renewed, Session, SessionPage, SessionRow,
-    SessionsQuery, Wait,
+    Closed, ClosedLease, EndQuery, Lease, OpenSession, Opened, Renewed, Session, SessionPage,
+    SessionRow, SessionsQuery, Wait,
 };

@@ -3,7 +3,7 @@
 use lockring_core::Gone;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Certainty, ErrorCode, Holder};
+use super::{Certainty, ErrorCode, Holder, Mode};
 
 /// The content type of a problem body.
 pub const CONTENT_TYPE: &str = "application/problem+json";
@@ -51,6 +51,12 @@ pub struct Problem {
     /// `deadlock`: the circle that waiting would close.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cycle: Option<Vec<CycleStep>>,
+    /// `limit_mismatch`: the capacity in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<u32>,
+    /// `upgrade_conflict`: the mode in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
     /// `session_gone`: why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<GoneCause>,
@@ -107,6 +113,8 @@ impl Problem {
             queue: None,
             position: None,
             cycle: None,
+            of: None,
+            mode: None,
             cause: None,
             highest_fence: None,
             field: None,

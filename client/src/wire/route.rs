@@ -4,10 +4,16 @@ use std::fmt::Write;
 
 /// Open (POST) and list (GET) sessions.
 pub const SESSIONS: &str = "/v1/sessions";
-/// Get (GET) and close (DELETE) one session.
+/// Get (GET) and close (DELETE) one session; an operator ends it (DELETE) by its first digits.
 pub const SESSION: &str = "/v1/sessions/{id}";
 /// Renew one session (POST).
 pub const SESSION_RENEW: &str = "/v1/sessions/{id}/renew";
+/// What happens to one session (GET).
+pub const SESSION_EVENTS: &str = "/v1/sessions/{id}/events";
+/// Acquire many locks in one step (POST).
+pub const ACQUIRE: &str = "/v1/acquire";
+/// What happens to all locks (GET).
+pub const EVENTS: &str = "/v1/events";
 /// List locks in use (GET).
 pub const LOCKS: &str = "/v1/locks";
 /// Get one lock (GET).
@@ -16,6 +22,16 @@ pub const LOCK: &str = "/v1/locks/{name}";
 pub const LOCK_ACQUIRE: &str = "/v1/locks/{name}/acquire";
 /// Release one lock (POST).
 pub const LOCK_RELEASE: &str = "/v1/locks/{name}/release";
+/// Change what a lease is seen with (PUT).
+pub const LOCK_VALUE: &str = "/v1/locks/{name}/value";
+/// Give a lease to another session (POST).
+pub const LOCK_TRANSFER: &str = "/v1/locks/{name}/transfer";
+/// Ask the holders to give a lock up by a deadline (POST).
+pub const LOCK_REVOKE: &str = "/v1/locks/{name}/revoke";
+/// End a lock's leases now (POST).
+pub const LOCK_BREAK: &str = "/v1/locks/{name}/break";
+/// What happened to a lock (GET).
+pub const LOCK_HISTORY: &str = "/v1/locks/{name}/history";
 /// Ask whether a fence is the lock's newest (GET).
 pub const LOCK_CHECK: &str = "/v1/locks/{name}/check";
 /// The cluster's nodes and leader (GET).
@@ -49,6 +65,18 @@ pub fn renew(id: &str) -> String {
     format!("{SESSIONS}/{}/renew", segment(id))
 }
 
+/// The path of what happens to one session.
+#[must_use]
+pub fn session_events(id: &str) -> String {
+    format!("{SESSIONS}/{}/events", segment(id))
+}
+
+/// The path by which an operator ends the session that begins with these eight digits.
+#[must_use]
+pub fn end_session(first_digits: &str, reason: &str) -> String {
+    format!("{}?reason={}", session(first_digits), segment(reason))
+}
+
 /// The path of one lock.
 #[must_use]
 pub fn lock(name: &str) -> String {
@@ -65,6 +93,36 @@ pub fn acquire(name: &str) -> String {
 #[must_use]
 pub fn release(name: &str) -> String {
     format!("{LOCKS}/{}/release", segment(name))
+}
+
+/// The path of what a lease is seen with.
+#[must_use]
+pub fn value(name: &str) -> String {
+    format!("{LOCKS}/{}/value", segment(name))
+}
+
+/// The path that gives a lease to another session.
+#[must_use]
+pub fn transfer(name: &str) -> String {
+    format!("{LOCKS}/{}/transfer", segment(name))
+}
+
+/// The path that asks a lock's holders to give it up.
+#[must_use]
+pub fn revoke(name: &str) -> String {
+    format!("{LOCKS}/{}/revoke", segment(name))
+}
+
+/// The path that ends a lock's leases. (`break` is a word of the language.)
+#[must_use]
+pub fn break_now(name: &str) -> String {
+    format!("{LOCKS}/{}/break", segment(name))
+}
+
+/// The path of a lock's history, without a query.
+#[must_use]
+pub fn history(name: &str) -> String {
+    format!("{LOCKS}/{}/history", segment(name))
 }
 
 /// The path that checks a fence.

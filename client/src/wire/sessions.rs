@@ -18,6 +18,10 @@ pub struct OpenSession {
     /// What it wants to be listed with, at most 1 KiB of text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<String>,
+    /// After an abnormal loss of one of its leases nobody is granted the lock for so long; 0 if not
+    /// said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock_delay_ms: Option<u64>,
 }
 
 /// 201 to `POST /v1/sessions`.
@@ -147,12 +151,30 @@ pub struct SessionRow {
     pub leases: u32,
 }
 
+/// Query of `DELETE /v1/sessions/{id}`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(
+    feature = "openapi",
+    derive(utoipa::IntoParams),
+    into_params(parameter_in = Query)
+)]
+pub struct EndQuery {
+    /// Why an operator ends the session; only, and necessarily, with the first eight digits of an
+    /// id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
 /// 200 to `DELETE /v1/sessions/{id}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Closed {
     /// The leases that went with it.
     pub released: Vec<ClosedLease>,
+    /// Whether an earlier call with the same key closed it.
+    #[serde(default)]
+    pub replayed: bool,
 }
 
 /// A lease that ended with its session.

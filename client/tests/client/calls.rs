@@ -64,7 +64,7 @@ async fn a_refusal_that_stands_is_told_at_once_with_its_body() {
     assert!(error.is_held());
     assert_eq!(error.problem().unwrap().queue, Some(4));
     assert_eq!(error.certainty(), Certainty::NoEffect);
-    assert_eq!(error.to_string(), "held: held by billing-7");
+    assert_eq!(error.to_string(), "held by billing-7 [held]");
     assert_eq!(fake.seen().asked.len(), 1);
 }
 
