@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -12,45 +13,10 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 use crate::api::Api;
+use crate::link::{End, Mesh};
 use crate::node::Node;
+use crate::options::{Options, Wiring};
 use crate::ports;
-
-/// How to start a cluster.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The lockring binary.
-    pub binary: PathBuf,
-    /// How many nodes found the cluster.
-    pub nodes: u64,
-    /// More lines for the section `[cluster]` of every node.
-    pub cluster: String,
-    /// More sections for every node, such as `[snapshots]`.
-    pub sections: String,
-    /// The certificate (PEM) of the authority, if the sections configure TLS.
-    pub authority: Option<String>,
-}
-
-impl Options {
-    /// Three nodes with everything as it comes.
-    #[must_use]
-    pub fn new(binary: impl AsRef<Path>) -> Self {
-        Self {
-            binary: binary.as_ref().to_owned(),
-            nodes: 3,
-            cluster: String::new(),
-            sections: String::new(),
-            authority: None,
-        }
-    }
-
-    /// The API of a node that serves clients at this port.
-    fn api(&self, port: u16) -> anyhow::Result<Api> {
-        match &self.authority {
-            None => Ok(Api::new(&format!("http://127.0.0.1:{port}"))),
-            Some(pem) => Api::trusting(&format!("https://127.0.0.1:{port}"), pem),
-        }
-    }
-}
 
 /// A running cluster. Its processes end and its files go when it is dropped; if that happens
 /// because a test panics, the ends of the nodes' logs are printed.
@@ -60,6 +26,9 @@ impl Options {
 pub struct Cluster {
     options: Options,
     nodes: Vec<Node>,
+    mesh: Mesh,
+    /// Ports of nodes that are still to come: for clients and for peers.
+    spares: Vec<[u16; 2]>,
     dir: TempDir,
 }
 
@@ -110,18 +79,25 @@ impl Cluster {
 
     fn spawn(options: Options) -> anyhow::Result<Self> {
         let dir = tempfile::Builder::new().prefix("lockring-").tempdir()?;
-        let ports = ports::free(2 * options.nodes as usize)?;
-        let ids = 1..=options.nodes;
-        let node = |(id, ports): (u64, &[u16])| {
-            let api = options.api(ports[0])?;
-            anyhow::Ok(Node::new(id, &options.binary, dir.path(), api, ports[1]))
+        let spares = match options.wiring {
+            Wiring::Direct => 0,
+            Wiring::Proxied { spares, .. } => spares,
         };
-        let nodes = ids.zip(ports.chunks(2)).map(node);
+        let founders = usize::try_from(options.nodes)?;
+        let ports = ports::free(2 * (founders + usize::try_from(spares)?))?;
+        let mut ports: Vec<_> = ports.chunks(2).map(|pair| [pair[0], pair[1]]).collect();
+        let spares = ports.split_off(founders);
         let mut cluster = Self {
-            nodes: nodes.collect::<Result<_, _>>()?,
+            nodes: Vec::new(),
+            mesh: Mesh::default(),
+            spares,
             options,
             dir,
         };
+        for ports in ports {
+            cluster.add(ports)?;
+        }
+        cluster.wire()?;
         for at in 0..cluster.nodes.len() {
             cluster.write_config(at)?;
             cluster.nodes[at].start()?;
@@ -129,10 +105,77 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// One more node, which does not run yet.
+    fn add(&mut self, [api, peer]: [u16; 2]) -> anyhow::Result<u64> {
+        let id = self.nodes.len() as u64 + 1;
+        let api = self.options.api(api)?;
+        let dir = self.dir.path();
+        let place = dir.display().to_string();
+        let fill = |text: &str| {
+            text.replace("{node}", &id.to_string())
+                .replace("{dir}", &place)
+        };
+        let environment = self.options.environment.iter();
+        let environment = environment.map(|(name, value)| (name.clone(), fill(value)));
+        let mut node = Node::new(id, &self.options.binary, dir, api, peer);
+        node.environment = environment.collect();
+        self.nodes.push(node);
+        Ok(id)
+    }
+
+    /// Puts a proxy on each link, those of nodes that are still to come included.
+    fn wire(&mut self) -> anyhow::Result<()> {
+        let Wiring::Proxied { workers, .. } = self.options.wiring else {
+            return Ok(());
+        };
+        let there = self.nodes.iter().map(|node| (node.id, node.ports()));
+        let first_spare = self.options.nodes + 1;
+        let to_come = (first_spare..).zip(self.spares.iter().map(|ports| Ok(*ports)));
+        let all: Vec<_> = there.chain(to_come).collect();
+        let mut links = Vec::new();
+        for (id, ports) in &all {
+            let [api, peer] = match ports {
+                Ok(ports) => *ports,
+                Err(error) => bail!("node {id}: {error}"),
+            };
+            let from_workers = (0..=workers).map(|nth| (End::Worker(nth), api));
+            let from_nodes = all.iter().filter(|(from, _)| from != id);
+            let from_nodes = from_nodes.map(|(from, _)| (End::Node(*from), peer));
+            let to = End::Node(*id);
+            links.extend(
+                from_workers
+                    .chain(from_nodes)
+                    .map(|(from, port)| (from, to, port)),
+            );
+        }
+        let ports = ports::free(links.len())?;
+        for ((from, to, target), port) in links.into_iter().zip(ports) {
+            let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+            self.mesh.add(from, to, local(port), local(target))?;
+        }
+        Ok(())
+    }
+
+    /// Where a node is called by this caller: through its link if there is one.
+    ///
+    /// # Panics
+    /// When there is no such node.
+    #[must_use]
+    pub fn url_for(&self, worker: u64, id: u64) -> String {
+        let node = &self.nodes[id as usize - 1];
+        match self.mesh.link(End::Worker(worker), End::Node(id)) {
+            None => node.api.url().to_owned(),
+            Some(link) => {
+                let scheme = node.api.url().split("://").next().unwrap_or("http");
+                format!("{scheme}://{}", link.address())
+            }
+        }
+    }
+
     fn write_config(&self, at: usize) -> anyhow::Result<()> {
         let mut text = "[cluster]\nid = \"test\"\nmembers = [\n".to_owned();
-        for Node { id, api, peer, .. } in &self.nodes[..self.options.nodes as usize] {
-            let api = api.url();
+        for Node { id, peer, .. } in &self.nodes[..self.options.nodes as usize] {
+            let api = self.url_for(0, *id);
             writeln!(text, "  {{ id = {id}, api = {api:?}, peer = {peer:?} }},")?;
         }
         let node = &self.nodes[at];
@@ -140,12 +183,43 @@ impl Cluster {
         let Options {
             cluster, sections, ..
         } = &self.options;
+        let dial = self.dial(id);
         write!(
             text,
             "]\n{cluster}\n[node]\nid = {id}\ndata_dir = {data:?}\napi_listen = {api:?}\n\
-             peer_listen = {peer:?}\n\n{sections}\n"
+             peer_listen = {peer:?}\n{dial}\n{sections}\n"
         )?;
         Ok(fs::write(node.config_path(), text)?)
+    }
+
+    /// The key that sends a node through its links, if there are any.
+    fn dial(&self, id: u64) -> String {
+        let founders = self.nodes.iter().map(|node| (node.id, node.peer.clone()));
+        let next = self.nodes.len() as u64 + 1;
+        let spares = (next..).zip(self.spares.iter());
+        let spares = spares.map(|(id, [_, peer])| (id, format!("127.0.0.1:{peer}")));
+        let mut detours = Vec::new();
+        for (to, peer) in founders.chain(spares) {
+            if let Some(link) = self.mesh.link(End::Node(id), End::Node(to)) {
+                detours.push(format!("{peer:?} = \"{}\"", link.address()));
+            }
+        }
+        match detours.is_empty() {
+            true => String::new(),
+            false => format!("dial = {{ {} }}\n", detours.join(", ")),
+        }
+    }
+
+    /// The links, each with its proxy; none if they are direct.
+    #[must_use]
+    pub fn mesh(&self) -> &Mesh {
+        &self.mesh
+    }
+
+    /// Where the cluster's files are.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     fn lost_a_port(&self) -> bool {
@@ -158,11 +232,14 @@ impl Cluster {
     /// # Errors
     /// When it cannot be started.
     pub fn start_another(&mut self) -> anyhow::Result<u64> {
-        let ports = ports::free(2)?;
-        let id = self.nodes.len() as u64 + 1;
-        let api = self.options.api(ports[0])?;
-        let (binary, dir) = (&self.options.binary, self.dir.path());
-        self.nodes.push(Node::new(id, binary, dir, api, ports[1]));
+        let ports = match self.spares.is_empty() {
+            true => {
+                let ports = ports::free(2)?;
+                [ports[0], ports[1]]
+            }
+            false => self.spares.remove(0),
+        };
+        let id = self.add(ports)?;
         self.write_config(self.nodes.len() - 1)?;
         self.node(id).start()?;
         Ok(id)

@@ -6,13 +6,18 @@
 //! box to the server and the server to it: it knows the configuration file, the command line and
 //! the HTTP contract, nothing else, so it can judge any build of it.
 //!
-//! Reading order: [`Cluster`] (what tests hold), `node` (one process), [`Api`] (one HTTP call),
-//! `ports`.
+//! Reading order: [`Cluster`] (what tests hold), `node` (one process), [`link`] (the network
+//! between them), [`Api`] (one HTTP call), `ports`, [`Dice`] (chance that can be repeated).
 
 mod api;
 mod cluster;
+pub mod link;
 mod node;
+mod options;
 mod ports;
+mod seed;
 
 pub use api::{Answer, Api};
-pub use cluster::{Cluster, Options, wait_for};
+pub use cluster::{Cluster, wait_for};
+pub use options::{Options, Wiring};
+pub use seed::Dice;

@@ -22,6 +22,7 @@ pub(crate) struct Node {
     pub(crate) id: u64,
     pub(crate) api: Api,
     pub(crate) peer: String,
+    pub(crate) environment: Vec<(String, String)>,
     binary: PathBuf,
     dir: PathBuf,
     process: Option<Child>,
@@ -34,6 +35,7 @@ impl Node {
             id,
             api,
             peer: format!("127.0.0.1:{peer}"),
+            environment: Vec::new(),
             binary: binary.to_owned(),
             dir: dir.to_owned(),
             process: None,
@@ -59,6 +61,7 @@ impl Node {
             .arg(&self.binary)
             .args(["serve", "--exit-with-parent", "--config"])
             .arg(self.config_path())
+            .envs(self.environment.iter().cloned())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -72,6 +75,15 @@ impl Node {
         thread::spawn(move || keep(lines, file, &tail));
         self.process = Some(process);
         Ok(())
+    }
+
+    /// The ports at which it serves clients and peers.
+    pub(crate) fn ports(&self) -> anyhow::Result<[u16; 2]> {
+        let port = |address: &str| {
+            let (_, port) = address.rsplit_once(':').context("no port")?;
+            anyhow::Ok(port.parse()?)
+        };
+        Ok([port(self.api.address())?, port(&self.peer)?])
     }
 
     pub(crate) fn pid(&self) -> anyhow::Result<u32> {

@@ -106,7 +106,7 @@ impl FromStr for Member {
     }
 }
 
-fn is_host_and_port(address: &str) -> bool {
+pub(super) fn is_host_and_port(address: &str) -> bool {
     let Some((host, port)) = address.rsplit_once(':') else {
         return false;
     };

@@ -1,5 +1,6 @@
 //! What was said, key by key, before defaults and bounds.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
@@ -85,6 +86,7 @@ pub struct NodeDraft {
     pub data_dir: Option<Given<PathBuf>>,
     pub workers: Option<Given<u64>>,
     pub insecure: Option<Given<bool>>,
+    pub dial: Option<Given<BTreeMap<String, String>>>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -1,11 +1,13 @@
 //! What may differ from node to node.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use lockring_core::NodeId;
 use serde::Deserialize;
 
+use super::cluster::is_host_and_port;
 use super::draft::{Draft, Given, TokenDraft};
 use super::{ClusterConfig, ConfigError};
 
@@ -24,6 +26,8 @@ pub struct NodeConfig {
     pub workers: usize,
     /// Whether addresses beyond loopback are served without TLS and tokens.
     pub insecure: bool,
+    /// Where to connect instead of at the address of a peer.
+    pub dial: BTreeMap<String, String>,
     /// Keys and certificates, if connections are to be encrypted.
     pub tls: Option<TlsFiles>,
     /// Who may do what; none means that everybody who reaches the node may do everything.
@@ -131,6 +135,7 @@ pub(super) fn resolve(draft: &Draft, cluster: &ClusterConfig) -> Result<NodeConf
             })?,
         workers: origin.number("node.workers", said.workers.as_ref(), 0, 0..=256)?,
         insecure: said.insecure.as_ref().is_some_and(|given| given.value),
+        dial: dial(draft)?,
         tls: draft.tls.as_ref().map(|given| TlsFiles {
             certificate: given.value.certificate.clone(),
             key: given.value.key.clone(),
@@ -162,6 +167,19 @@ fn listen(
     founder
         .and_then(|address| address.parse().ok())
         .ok_or(ConfigError::Missing { field, flag })
+}
+
+/// The detours, each from one address to another.
+fn dial(draft: &Draft) -> Result<BTreeMap<String, String>, ConfigError> {
+    let Some(given) = &draft.node.dial else {
+        return Ok(BTreeMap::new());
+    };
+    let addresses = given.value.iter().flat_map(|(from, to)| [from, to]);
+    if let Some(address) = addresses.into_iter().find(|text| !is_host_and_port(text)) {
+        let wrong = format!("names `{address}`, wants HOST:PORT");
+        return Err(draft.origin.wrong("node.dial", given, wrong));
+    }
+    Ok(given.value.clone())
 }
 
 /// A lock service that strangers can reach is refused unless somebody insists.

@@ -129,3 +129,15 @@ fn members_are_checked() {
     let twice = SMALLEST.replace("id = 2", "id = 1");
     assert!(error(&twice).contains("names an id or a peer address twice"));
 }
+
+#[test]
+fn detours_are_addresses_on_both_sides() {
+    let said = |dial: &str| SMALLEST.replace("[node]", &format!("[node]\ndial = {dial}"));
+    let config = resolve(&said(r#"{ "127.0.0.1:7431" = "tunnel:9000" }"#)).unwrap();
+    assert_eq!(config.node.dial["127.0.0.1:7431"], "tunnel:9000");
+    let refused = error(&said(r#"{ "127.0.0.1:7431" = "tunnel" }"#));
+    assert!(
+        refused.contains("`node.dial` names `tunnel`, wants HOST:PORT"),
+        "{refused}"
+    );
+}

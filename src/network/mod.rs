@@ -19,14 +19,15 @@
 //! given by the floor above. It never repeats a call: whether that is safe is not known here. It
 //! promises no delivery: a call that fails says whether it can have been served ([`CallError`]).
 //!
-//! Reading order: `frame`, `transport`, `hello`, `error`, `dial`, `calls`, `stream`, `listen`,
-//! `answer`, `transfer`.
+//! Reading order: `frame`, `transport`, `detour`, `hello`, `error`, `dial`, `calls`, `stream`,
+//! `listen`, `answer`, `transfer`.
 
 pub mod frame;
 pub mod transport;
 pub mod tcp;
 pub mod tls;
 pub mod memory;
+pub mod detour;
 pub mod hello;
 pub mod error;
 pub mod dial;
@@ -37,6 +38,7 @@ mod answer;
 pub mod transfer;
 
 pub use calls::{Calls, Link};
+pub use detour::Detour;
 pub use dial::{Dialer, Target};
 pub use error::CallError;
 pub use frame::{Frame, Limits};

@@ -19,7 +19,7 @@ use crate::config::{ClusterConfig, Config, NodeConfig, Permission, TlsFiles};
 use crate::consensus::{self, Founder, OpenError, Replica, Role, Timing};
 use crate::http::{self, Api};
 use crate::network::tls::{self, TlsError};
-use crate::network::{self, Tcp, Tls, Transport};
+use crate::network::{self, Detour, Tcp, Tls, Transport};
 use crate::service::{Service, Settings};
 use crate::storage::disk::RealDisk;
 use crate::storage::history::{self, History};
@@ -84,6 +84,10 @@ impl Node {
         let transport: Arc<dyn Transport> = match &tls {
             None => Arc::new(Tcp),
             Some(files) => Arc::new(Tls::load(files)?),
+        };
+        let transport: Arc<dyn Transport> = match node.dial.is_empty() {
+            true => transport,
+            false => Arc::new(Detour::new(transport, node.dial.clone())),
         };
 
         let directory = DirectoryLock::acquire(&node.data_dir)?;
