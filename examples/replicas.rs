@@ -18,7 +18,8 @@ use lockring::storage::disk::{Disk, RealDisk};
 use lockring::storage::snapshots::Snapshots;
 use lockring::storage::wal::{self, Wal};
 use lockring_core::{
-    Acquirer, Command, LockName, NewSession, NodeId, Op, Outcome, Owner, RequestId, SessionId, Ttl,
+    Acquirer, Command, LockName, Mode, NewSession, NodeId, Op, Outcome, Owner, RequestId,
+    SessionId, Ttl,
 };
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -185,6 +186,7 @@ async fn work(replica: &Replica, number: usize, until: Instant) -> Worked {
         session,
         ttl: Ttl::parse(60_000)?,
         owner: Owner::default(),
+        lock_delay_ms: 0,
         metadata: String::new(),
     };
     propose(replica, Op::Open(new)).await?;
@@ -195,7 +197,10 @@ async fn work(replica: &Replica, number: usize, until: Instant) -> Worked {
         let acquire = Op::Acquire {
             by: Acquirer::Session(session),
             lock: lock.clone(),
+            mode: Mode::Exclusive,
             wait_ms: 0,
+            max_hold_ms: None,
+            value: String::new(),
         };
         let Outcome::Granted(grant) = propose(replica, acquire).await? else {
             return Err("the lock is this worker's alone".into());

@@ -12,7 +12,7 @@
 use std::time::Instant;
 
 use lockring_core::{
-    Acquirer, Applied, ClusterTime, Command, Entry, Fence, LockName, Machine, NewSession, Op,
+    Acquirer, Applied, ClusterTime, Command, Entry, Fence, LockName, Machine, Mode, NewSession, Op,
     Outcome, Owner, RequestId, SessionId, Ttl,
 };
 
@@ -73,8 +73,7 @@ fn pairs_alone(machine: &mut Machine, pairs: usize, first_request: u128) -> Stri
         let ops = names.iter().enumerate().map(|(n, lock)| {
             let by = Acquirer::OneLease(new_session(1_000_000 + start + n));
             let lock = lock.clone();
-            let wait_ms = 0;
-            Op::Acquire { by, lock, wait_ms }
+            ask(by, lock)
         });
         let entry = entry(machine, ops, &mut request);
         let begun = Instant::now();
@@ -192,15 +191,23 @@ fn new_session(session: usize) -> NewSession {
         session: id(session),
         ttl: Ttl::parse(3_600_000).expect("it is within the bounds"),
         owner: Owner::parse("measure").expect("it is short and plain"),
+        lock_delay_ms: 0,
         metadata: String::new(),
     }
 }
 
 fn acquire(session: usize, lock: &LockName) -> Op {
+    ask(Acquirer::Session(id(session)), lock.clone())
+}
+
+fn ask(by: Acquirer, lock: LockName) -> Op {
     Op::Acquire {
-        by: Acquirer::Session(id(session)),
-        lock: lock.clone(),
+        by,
+        lock,
+        mode: Mode::Exclusive,
         wait_ms: 0,
+        max_hold_ms: None,
+        value: String::new(),
     }
 }
 

@@ -1,14 +1,18 @@
 //! All that may enter the log.
 
+mod digest;
+mod wants;
+
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::digest::Digest;
 use crate::fence::Fence;
-use crate::name::{LockName, Owner, RequestId, SessionId};
+use crate::lock::Mode;
+use crate::name::{LockName, Owner, Reason, RequestId, SessionId};
 use crate::time::{ClusterTime, Stamp, Ttl};
+pub use wants::{Want, Wants, WantsError};
 
 /// One log entry: commands that arrived together, under one stamp. It may hold none: then it
 /// only tells the machine what time it is, and what is due falls due (a *tick*).
@@ -46,14 +50,39 @@ pub enum Op {
         /// Which.
         session: SessionId,
     },
-    /// Asks for an exclusive lease.
+    /// Asks for a lease.
+    ///
+    /// Of a session that holds the lock already it asks for another mode: a shared holder that
+    /// asks for exclusive *upgrades* (before the queue, as soon as it is the only holder), an
+    /// exclusive one that asks for shared *downgrades* at once. Both get a new fence. The mode
+    /// that it has is granted again, with the same fence; any other is refused.
     Acquire {
         /// Who asks.
         by: Acquirer,
         /// For what.
         lock: LockName,
+        /// How to share it.
+        mode: Mode,
         /// How long to queue, in milliseconds from the stamp; 0 tries once.
         wait_ms: u64,
+        /// How long the lease may last, in milliseconds from the grant, however alive its session
+        /// is; from 1 to [`crate::limits::HOLD_MS_MAX`], or cut to that.
+        max_hold_ms: Option<u64>,
+        /// What to show with the lease, at most [`crate::limits::VALUE_BYTES_MAX`]; empty for
+        /// none.
+        value: String,
+    },
+    /// Asks for many leases, which are granted in one apply or not at all. While it waits it
+    /// holds nothing, and its place (one ticket) counts in the queue of every lock.
+    AcquireAll {
+        /// Who asks.
+        session: SessionId,
+        /// For what. What the session holds already in that mode it keeps.
+        wants: Wants,
+        /// As in [`Op::Acquire`].
+        wait_ms: u64,
+        /// As in [`Op::Acquire`], for each of the leases.
+        max_hold_ms: Option<u64>,
     },
     /// Gives up a place in a queue, for a caller that vanished.
     ///
@@ -67,6 +96,15 @@ pub enum Op {
         /// The attachment that [`crate::Queued`] told.
         attachment: u64,
     },
+    /// As [`Op::Abandon`], of a call that asked for many locks.
+    AbandonAll {
+        /// Whose place.
+        session: SessionId,
+        /// The locks that it asked for.
+        wants: Wants,
+        /// The attachment that [`crate::Queued`] told.
+        attachment: u64,
+    },
     /// Gives up a lease; it counts only with the lease's own fence.
     Release {
         /// Whose lease.
@@ -75,6 +113,54 @@ pub enum Op {
         lock: LockName,
         /// The fence that was granted.
         fence: Fence,
+    },
+    /// Changes what is shown with a lease; it counts only with the lease's own fence.
+    SetValue {
+        /// Whose lease.
+        session: SessionId,
+        /// Of which lock.
+        lock: LockName,
+        /// The fence that was granted.
+        fence: Fence,
+        /// The new value, at most [`crate::limits::VALUE_BYTES_MAX`]; empty for none.
+        value: String,
+    },
+    /// Gives a lease to another session in this apply, under a new fence; mode, value and the end
+    /// of the longest hold go with it.
+    Transfer {
+        /// Whose lease.
+        session: SessionId,
+        /// Of which lock.
+        lock: LockName,
+        /// The fence that was granted.
+        fence: Fence,
+        /// Who gets it: alive, and neither holder of this lock nor waiting for it.
+        to: SessionId,
+    },
+    /// An operator asks all holders to give a lock up; those leases that are left at the deadline
+    /// are ended by the machine. A newer call replaces the older one's reason and deadline.
+    Revoke {
+        /// Which lock.
+        lock: LockName,
+        /// Why.
+        reason: Reason,
+        /// How long they have, in milliseconds from the stamp; at most
+        /// [`crate::limits::REVOKE_MS_MAX`], or cut to that.
+        deadline_ms: u64,
+    },
+    /// An operator ends all leases of a lock now.
+    Break {
+        /// Which lock.
+        lock: LockName,
+        /// Why.
+        reason: Reason,
+    },
+    /// An operator ends a session.
+    EndSession {
+        /// Which.
+        session: SessionId,
+        /// Why.
+        reason: Reason,
     },
 }
 
@@ -87,6 +173,10 @@ pub struct NewSession {
     pub ttl: Ttl,
     /// Who it says it is.
     pub owner: Owner,
+    /// For how long nobody is granted a lock that it lost *abnormally* (it expired, or an
+    /// operator ended the lease or the session, or the lease lasted too long): time for what it
+    /// has under way to come to rest. At most [`crate::limits::LOCK_DELAY_MS_MAX`], or cut to it.
+    pub lock_delay_ms: u64,
     /// Whatever it wants to be listed with, at most 1 KiB.
     pub metadata: String,
 }
@@ -100,73 +190,6 @@ pub enum Acquirer {
     /// queue if it never becomes one. Its TTL counts from the grant, for until then its client
     /// knows no session that it could renew.
     OneLease(NewSession),
-}
-
-impl Op {
-    /// What tells this call from another under the same request id. The session that a call
-    /// proposes to open does not count: each repetition may propose its own.
-    pub(crate) fn digest(&self) -> u64 {
-        let mut digest = Digest::new();
-        match self {
-            Self::Open(new) => {
-                digest.write_number(1);
-                new.write_to(&mut digest);
-            }
-            Self::Renew { sessions } => {
-                digest.write_number(2);
-                for session in sessions {
-                    digest.write_session(*session);
-                }
-            }
-            Self::Close { session } => {
-                digest.write_number(3);
-                digest.write_session(*session);
-            }
-            Self::Acquire { by, lock, wait_ms } => {
-                match by {
-                    Acquirer::Session(session) => {
-                        digest.write_number(4);
-                        digest.write_session(*session);
-                    }
-                    Acquirer::OneLease(new) => {
-                        digest.write_number(5);
-                        new.write_to(&mut digest);
-                    }
-                }
-                digest.write_text(lock.as_str());
-                digest.write_number(*wait_ms);
-            }
-            Self::Abandon {
-                session,
-                lock,
-                attachment,
-            } => {
-                digest.write_number(6);
-                digest.write_session(*session);
-                digest.write_text(lock.as_str());
-                digest.write_number(*attachment);
-            }
-            Self::Release {
-                session,
-                lock,
-                fence,
-            } => {
-                digest.write_number(7);
-                digest.write_session(*session);
-                digest.write_text(lock.as_str());
-                digest.write_number(fence.number());
-            }
-        }
-        digest.finish()
-    }
-}
-
-impl NewSession {
-    fn write_to(&self, digest: &mut Digest) {
-        digest.write_number(self.ttl.ms());
-        digest.write_text(self.owner.as_str());
-        digest.write_text(&self.metadata);
-    }
 }
 
 impl Entry {

@@ -14,12 +14,16 @@
 //!     session,
 //!     ttl: Ttl::parse(10_000)?,
 //!     owner: Owner::parse("billing")?,
+//!     lock_delay_ms: 0,
 //!     metadata: String::new(),
 //! });
 //! let acquire = Op::Acquire {
 //!     by: Acquirer::Session(session),
 //!     lock: db.clone(),
+//!     mode: Mode::Exclusive,
 //!     wait_ms: 0,
+//!     max_hold_ms: None,
+//!     value: String::new(),
 //! };
 //! let entry = Entry {
 //!     stamp: Stamp { term: 1, at: ClusterTime(1_000), wall_ms: 0 },
@@ -34,8 +38,10 @@
 //!     applied.replies[1].outcome,
 //!     Outcome::Granted(Grant {
 //!         session,
+//!         mode: Mode::Exclusive,
 //!         fence: Fence::claimed(1),
 //!         expires_at: ClusterTime(11_000),
+//!         hold_until: None,
 //!     })
 //! );
 //!
@@ -95,14 +101,16 @@ mod tests;
 mod time;
 mod view;
 
-pub use command::{Acquirer, Command, Entry, NewSession, Op};
+pub use command::{Acquirer, Command, Entry, NewSession, Op, Want, Wants, WantsError};
 pub use event::{Event, LeaseEnd, What};
 pub use fence::Fence;
+pub use lock::Mode;
 pub use machine::{Applied, Machine};
-pub use name::{LockName, NameError, NodeId, Owner, RequestId, SessionId};
+pub use name::{LockName, NameError, NodeId, Owner, Reason, RequestId, SessionId};
 pub use outcome::{
-    Abandoned, Gone, Grant, Holder, Limit, Outcome, Queued, Refusal, Renewal, Reply,
+    Abandoned, CycleStep, Gone, Grant, GrantedAll, Holder, LeaseRow, Limit, Outcome, Queued,
+    Refusal, Renewal, Reply,
 };
 pub use snapshot::{Frozen, SnapshotError};
 pub use time::{ClusterTime, Deadline, Stamp, Ttl, TtlError};
-pub use view::{Counts, LeaseRow, LockView, SessionView, WaitRow, WaiterView};
+pub use view::{Counts, LockView, SessionView, WaitRow, WaiterView};

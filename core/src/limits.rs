@@ -10,6 +10,10 @@ pub const REQUEST_KEY_BYTES_MAX: usize = 64;
 pub const OWNER_BYTES_MAX: usize = 128;
 /// A session's metadata, in bytes.
 pub const METADATA_BYTES_MAX: usize = 1024;
+/// What is shown with a lease, in bytes.
+pub const VALUE_BYTES_MAX: usize = 1024;
+/// An operator's reason, in bytes.
+pub const REASON_BYTES_MAX: usize = 512;
 /// A request's body, in bytes.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 
@@ -21,6 +25,12 @@ pub const TTL_MS_MAX: u64 = 3_600_000;
 pub const TTL_MS_DEFAULT: u64 = 10_000;
 /// The longest wait that a caller may ask for, in milliseconds.
 pub const WAIT_MS_MAX: u64 = 24 * 3_600_000;
+/// The longest that a lease may be limited to, in milliseconds: thirty days. The shortest is 1.
+pub const HOLD_MS_MAX: u64 = 30 * 24 * 3_600_000;
+/// The longest time for which a lock stays closed after an abnormal loss, in milliseconds.
+pub const LOCK_DELAY_MS_MAX: u64 = 60_000;
+/// The longest that holders may be given to obey a revocation, in milliseconds.
+pub const REVOKE_MS_MAX: u64 = 24 * 3_600_000;
 
 /// Live sessions in a cluster.
 pub const SESSIONS_MAX: usize = 1_000_000;
@@ -28,10 +38,21 @@ pub const SESSIONS_MAX: usize = 1_000_000;
 pub const LOCKS_MAX: usize = 10_000_000;
 /// Waiters in one lock's queue.
 pub const WAITERS_PER_LOCK_MAX: usize = 10_000;
+/// Leases of one lock at a time.
+pub const HOLDERS_PER_LOCK_MAX: usize = 10_000;
+/// Permits of one lock.
+pub const PERMITS_MAX: u32 = 1_000_000;
+/// Locks that one call may ask for together.
+pub const LOCKS_PER_ACQUIRE_MAX: usize = 1024;
 /// Leases and places that one session may have at a time.
 pub const LEASES_PER_SESSION_MAX: usize = 1_000_000;
 /// Outcomes remembered for one session's request ids.
 pub const REPLAYS_PER_SESSION_MAX: usize = 64;
+/// Outcomes remembered for the request ids of operators' calls, in the whole cluster.
+pub const OPERATOR_REPLAYS_MAX: usize = 1024;
+/// Holders and waiters that are looked at in the search for a deadlock. If there are more, the
+/// request is let into the queue: its wait ends at its deadline.
+pub const DEADLOCK_STEPS_MAX: usize = 10_000;
 /// Ended sessions whose cause is remembered; older ones "never existed".
 pub const ENDED_SESSIONS_MAX: usize = 16_384;
 
@@ -56,6 +77,8 @@ const _: () = {
     assert!(TTL_MS_MIN <= TTL_MS_DEFAULT);
     assert!(TTL_MS_DEFAULT <= TTL_MS_MAX);
     assert!(TTL_MS_MAX <= WAIT_MS_MAX);
+    assert!(WAIT_MS_MAX <= HOLD_MS_MAX);
+    assert!(LOCKS_PER_ACQUIRE_MAX <= LEASES_PER_SESSION_MAX);
     assert!(PAGE_ROWS_DEFAULT <= PAGE_ROWS_MAX);
     assert!(REPLAYS_PER_SESSION_MAX >= 16);
     assert!(LOCK_NAME_BYTES_MAX * 3 < BODY_BYTES_MAX);

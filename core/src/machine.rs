@@ -214,6 +214,13 @@ impl Machine {
                 self.expire_if_due(Some(*session), turn);
                 self.expire_if_due(self.holder(lock), turn);
             }
+            Op::AcquireAll { .. }
+            | Op::AbandonAll { .. }
+            | Op::SetValue { .. }
+            | Op::Transfer { .. }
+            | Op::Revoke { .. }
+            | Op::Break { .. }
+            | Op::EndSession { .. } => {}
         }
     }
 
@@ -228,7 +235,9 @@ impl Machine {
             Op::Open(new) => self.open(new, call, turn),
             Op::Renew { sessions } => self.renew(sessions),
             Op::Close { session } => self.close(*session, call, turn),
-            Op::Acquire { by, lock, wait_ms } => match by {
+            Op::Acquire {
+                by, lock, wait_ms, ..
+            } => match by {
                 Acquirer::Session(session) => self.acquire(*session, lock, *wait_ms, call, turn),
                 Acquirer::OneLease(new) => self.acquire_alone(new, lock, *wait_ms, call, turn),
             },
@@ -242,6 +251,14 @@ impl Machine {
                 lock,
                 fence,
             } => self.release(*session, lock, *fence, call, turn),
+            // No door lets these through yet.
+            Op::AcquireAll { .. }
+            | Op::AbandonAll { .. }
+            | Op::SetValue { .. }
+            | Op::Transfer { .. }
+            | Op::Revoke { .. }
+            | Op::Break { .. }
+            | Op::EndSession { .. } => Answer::refusal(Refusal::KeyReused),
         };
         self.end_owed(turn);
         Reply {

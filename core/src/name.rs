@@ -296,3 +296,37 @@ impl fmt::Display for Owner {
         f.write_str(&self.0)
     }
 }
+
+/// Why an operator did something, in the operator's own words: 1–512 bytes, no control
+/// characters.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Reason(Arc<str>);
+
+impl Reason {
+    /// Parses a reason.
+    ///
+    /// # Errors
+    /// [`NameError`] when it is empty, longer than 512 bytes or holds a control character.
+    pub fn parse(reason: &str) -> Result<Self, NameError> {
+        check_text(reason, limits::REASON_BYTES_MAX)?;
+        Ok(Self(reason.into()))
+    }
+
+    /// The reason as it was given.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Reason {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_str(Parse(Self::parse))
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

@@ -3,11 +3,13 @@
 //! A refusal is an answer: it is committed, the same on every replica and the same when the
 //! request is repeated. Only the absence of an answer is an error, and that is not of this crate.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
 use crate::fence::Fence;
+use crate::lock::Mode;
 use crate::name::{LockName, Owner, SessionId};
 use crate::time::{Deadline, Ttl};
 
@@ -43,12 +45,34 @@ pub enum Outcome {
     },
     /// The lease is the caller's.
     Granted(Grant),
-    /// The lock is held by another: the caller has a place.
+    /// All leases are the caller's.
+    GrantedAll(GrantedAll),
+    /// Others hold the lock, or come before: the caller has a place; or one in the queue of each
+    /// lock, under one ticket.
     Queued(Queued),
     /// The place is given up, or was no longer that caller's to give up.
     Abandoned(Abandoned),
     /// The lease is released.
     Released,
+    /// The value is shown.
+    ValueSet,
+    /// The lease is the other session's.
+    Transferred {
+        /// The number of its grant.
+        fence: Fence,
+    },
+    /// The holders are asked.
+    Revoking {
+        /// When those leases end that are left.
+        deadline: Deadline,
+        /// How many leases were asked for.
+        leases: u32,
+    },
+    /// The leases are ended.
+    Broken {
+        /// How many there were.
+        leases: u32,
+    },
     /// Nothing was done, and why.
     Refused(Refusal),
 }
@@ -67,10 +91,38 @@ pub enum Renewal {
 pub struct Grant {
     /// The session that holds it.
     pub session: SessionId,
+    /// How it shares the lock.
+    pub mode: Mode,
     /// The number of the grant.
     pub fence: Fence,
     /// When its session ends unless renewed.
     pub expires_at: Deadline,
+    /// When it ends however alive its session is; `None` if it may last as long as that.
+    pub hold_until: Option<Deadline>,
+}
+
+/// Many leases as their holder is told of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantedAll {
+    /// The session that holds them.
+    pub session: SessionId,
+    /// When it ends unless renewed.
+    pub expires_at: Deadline,
+    /// When the leases that were granted together end however alive their session is.
+    pub hold_until: Option<Deadline>,
+    /// In the order of the names.
+    pub leases: Vec<LeaseRow>,
+}
+
+/// One lease of a session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseRow {
+    /// Of which lock.
+    pub lock: LockName,
+    /// How it shares the lock.
+    pub mode: Mode,
+    /// Its number.
+    pub fence: Fence,
 }
 
 /// A place in a queue as its waiter is told of it.
@@ -82,19 +134,21 @@ pub struct Queued {
     pub ticket: u64,
     /// The number of this attachment; it rises each time the caller re-attaches.
     pub attachment: u64,
-    /// How many are before it.
+    /// How many are before it; of a wait for many locks, in the queue where they are most.
     pub position: u32,
     /// When the wait ends.
     pub until: Deadline,
 }
 
 /// What an abandonment found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Abandoned {
     /// The place, which is now given up.
     Place,
     /// A lease: it was granted before the caller was seen to vanish.
     Lease(Fence),
+    /// Many leases, which were granted together before the caller was seen to vanish.
+    Leases(Vec<(LockName, Fence)>),
     /// Neither, or a newer attachment's.
     Nothing,
 }
@@ -104,17 +158,50 @@ pub enum Abandoned {
 pub enum Refusal {
     /// Others hold it, and the caller did not want to wait.
     Held {
-        /// Who, the first [`crate::limits::LISTED_MAX`].
+        /// Which lock: of many that were asked for, the first by name.
+        lock: LockName,
+        /// Who, the first [`crate::limits::LISTED_MAX`]; nobody, if others only come before.
         holders: Vec<Holder>,
         /// How many wait.
         queue: u32,
     },
     /// The wait ended first.
     WaitTimeout {
+        /// For which lock: of many that were asked for, the first by name that was not free.
+        lock: LockName,
         /// Who holds it now.
         holders: Vec<Holder>,
         /// How many were still before the caller.
         position: u32,
+    },
+    /// The caller would wait for somebody who waits for the caller.
+    Deadlock {
+        /// Who waits for whom: each step for the next, the last for the first. The first is the
+        /// caller.
+        cycle: Vec<CycleStep>,
+    },
+    /// The lock is in use with another number of permits.
+    LimitMismatch {
+        /// Which lock.
+        lock: LockName,
+        /// That number.
+        of: u32,
+    },
+    /// The session holds the lock, or waits for it, in a mode that cannot become the one asked
+    /// for.
+    UpgradeConflict {
+        /// Which lock.
+        lock: LockName,
+        /// The mode that it has, or waits for.
+        mode: Mode,
+    },
+    /// Somebody lost the lock abnormally, nobody is granted it for a while, and the caller did
+    /// not want to wait.
+    Delayed {
+        /// Which lock.
+        lock: LockName,
+        /// Until when.
+        until: Deadline,
     },
     /// The session is not alive.
     SessionGone {
@@ -137,6 +224,19 @@ pub enum Refusal {
     KeyReused,
 }
 
+/// One session in a deadlock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CycleStep {
+    /// Which; show only its first digits.
+    pub session: SessionId,
+    /// Who it says it is.
+    pub owner: Owner,
+    /// What the one before waits for: it holds this lock, or comes before in its queue.
+    pub holds: LockName,
+    /// What it waits for itself.
+    pub wants: LockName,
+}
+
 /// The bounds that a caller can run into inside the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Limit {
@@ -148,6 +248,12 @@ pub enum Limit {
     WaitersPerLock,
     /// [`crate::limits::LEASES_PER_SESSION_MAX`].
     LeasesPerSession,
+    /// [`crate::limits::HOLDERS_PER_LOCK_MAX`].
+    HoldersPerLock,
+    /// Of a mode: from 1 permit to as many as there are, at most [`crate::limits::PERMITS_MAX`].
+    Permits,
+    /// [`crate::limits::VALUE_BYTES_MAX`].
+    ValueBytes,
 }
 
 /// Why a session is not alive.
@@ -170,10 +276,16 @@ pub struct Holder {
     pub session: SessionId,
     /// Who it says it is.
     pub owner: Owner,
+    /// How it shares the lock.
+    pub mode: Mode,
     /// The number of its grant.
     pub fence: Fence,
     /// When it was granted.
     pub since: Deadline,
     /// When its session ends unless renewed.
     pub expires_at: Deadline,
+    /// When its lease ends however alive its session is.
+    pub hold_until: Option<Deadline>,
+    /// What it shows with its lease.
+    pub value: Option<Arc<str>>,
 }

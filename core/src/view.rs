@@ -4,23 +4,30 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::fence::Fence;
-use crate::name::{LockName, Owner, SessionId};
-use crate::outcome::Holder;
+use crate::lock::Mode;
+use crate::name::{LockName, Owner, Reason, SessionId};
+use crate::outcome::{Holder, LeaseRow};
 use crate::time::{ClusterTime, Deadline, Ttl};
 
-/// One lock in use. A free lock has no view: it is absent.
+/// One lock in use: held, queued for or delayed. Any other has no view: it is absent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LockView {
     /// Its name.
     pub lock: LockName,
     /// Who holds it, the first [`crate::limits::LISTED_MAX`].
     pub holders: Vec<Holder>,
+    /// How many hold it in all.
+    pub holders_total: u32,
     /// Who waits, in the order of the queue, the first [`crate::limits::LISTED_MAX`].
     pub queue: Vec<WaiterView>,
     /// How many wait in all.
     pub queue_total: u32,
-    /// The fence of its newest lease.
-    pub highest_fence: Fence,
+    /// The fence of its newest lease; `None` if nobody holds it.
+    pub highest_fence: Option<Fence>,
+    /// Until when nobody is granted it, after an abnormal loss.
+    pub delayed_until: Option<Deadline>,
+    /// When those leases end whose holders were asked to give it up, and why.
+    pub revoking: Option<(Deadline, Reason)>,
 }
 
 /// One waiter.
@@ -30,8 +37,12 @@ pub struct WaiterView {
     pub session: SessionId,
     /// Who it says it is.
     pub owner: Owner,
+    /// How it wants to share the lock.
+    pub mode: Mode,
     /// The id of its place.
     pub ticket: u64,
+    /// How many are before it.
+    pub position: u32,
     /// When it came.
     pub since: ClusterTime,
     /// When its wait ends.
@@ -49,6 +60,8 @@ pub struct SessionView {
     pub metadata: String,
     /// Its TTL.
     pub ttl: Ttl,
+    /// For how long nobody is granted a lock that it lost abnormally.
+    pub lock_delay_ms: u64,
     /// When it ends unless renewed.
     pub expires_at: Deadline,
     /// Its leases, in the order of the names, the first [`crate::limits::LISTED_MAX`].
@@ -57,15 +70,8 @@ pub struct SessionView {
     pub leases_total: u32,
     /// Its places, in the order of the names, the first [`crate::limits::LISTED_MAX`].
     pub waits: Vec<WaitRow>,
-}
-
-/// One lease in a session's view.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeaseRow {
-    /// Of which lock.
-    pub lock: LockName,
-    /// Its number.
-    pub fence: Fence,
+    /// How many places it has in all.
+    pub waits_total: u32,
 }
 
 /// One place in a session's view.
@@ -73,6 +79,8 @@ pub struct LeaseRow {
 pub struct WaitRow {
     /// In whose queue.
     pub lock: LockName,
+    /// How it wants to share the lock.
+    pub mode: Mode,
     /// How many are before it.
     pub position: u32,
 }

@@ -356,6 +356,7 @@ mod tests {
             session: SessionId::from_bits(number),
             ttl: Ttl::parse(10_000).unwrap(),
             owner: Owner::default(),
+            lock_delay_ms: 0,
             metadata: String::new(),
         })
     }

@@ -28,7 +28,7 @@ use super::raft::{LogEntry, LogId, Types, Vote};
 use crate::storage::wal::{Done, Recovered, Wal};
 
 /// Of the records in the log. A higher one is from a later version of lockring.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Decoded entries are kept up to about so many bytes of the log.
 const RECENT_BYTES_MAX: usize = 4 << 20;

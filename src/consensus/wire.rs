@@ -27,7 +27,7 @@ pub(super) const CHANGE: u8 = 7;
 pub(super) const APPEND: u8 = 1;
 pub(super) const SNAPSHOT: u8 = 2;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// A follower's batches for the leader's log.
 #[derive(Debug, Serialize, Deserialize)]

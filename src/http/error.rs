@@ -9,11 +9,11 @@ use std::borrow::Cow;
 use axum::http::header::{ALLOW, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue};
 use lockring_client::wire::{self, ErrorCode, Problem};
-use lockring_core::{ClusterTime, Limit, Refusal, limits};
+use lockring_core::{ClusterTime, CycleStep, Limit, LockName, Mode, Refusal, limits};
 
 use super::Api;
 use super::access::{Denied, Permission};
-use super::locks::holder;
+use super::locks::{holder, wire_mode};
 use crate::service::ServiceError;
 
 /// When to ask again after a bound was reached, or nobody led: an election takes about as long.
@@ -180,13 +180,15 @@ fn service(error: ServiceError, api: &Api) -> Told {
 
 fn refused(refusal: Refusal, now: ClusterTime) -> Told {
     match refusal {
-        Refusal::Held { holders, queue } => {
+        Refusal::Held { holders, queue, .. } => {
             let mut told = plain(ErrorCode::Held, held_by(&holders));
             told.problem.holders = Some(holders.iter().map(|row| holder(row, now)).collect());
             told.problem.queue = Some(queue);
             told
         }
-        Refusal::WaitTimeout { holders, position } => {
+        Refusal::WaitTimeout {
+            holders, position, ..
+        } => {
             let before = match position {
                 0 => "nobody was".to_owned(),
                 1 => "1 was still".to_owned(),
@@ -198,6 +200,10 @@ fn refused(refusal: Refusal, now: ClusterTime) -> Told {
             told.problem.position = Some(position);
             told
         }
+        Refusal::Deadlock { cycle } => deadlock(&cycle),
+        Refusal::LimitMismatch { lock, of } => limit_mismatch(&lock, of),
+        Refusal::UpgradeConflict { lock, mode } => upgrade_conflict(&lock, mode),
+        Refusal::Delayed { lock, until } => delayed(&lock, until.ms_since(now)),
         Refusal::SessionGone { session, cause } => {
             let cause = wire::GoneCause::from(cause);
             let detail = format!("session {}…: {cause}", session.short());
@@ -227,6 +233,43 @@ fn refused(refusal: Refusal, now: ClusterTime) -> Told {
     }
 }
 
+fn deadlock(cycle: &[CycleStep]) -> Told {
+    let detail = format!("{} sessions would wait for each other", cycle.len());
+    let mut told = plain(ErrorCode::Deadlock, detail);
+    told.problem.cycle = Some(cycle.iter().map(step).collect());
+    told
+}
+
+fn limit_mismatch(lock: &LockName, of: u32) -> Told {
+    let detail = format!("`{lock}` is in use with {of} permits in all");
+    let mut told = plain(ErrorCode::LimitMismatch, detail);
+    told.problem.of = Some(of);
+    told
+}
+
+fn upgrade_conflict(lock: &LockName, mode: Mode) -> Told {
+    let detail = format!("the session has `{lock}`, or waits for it: {mode}");
+    let mut told = plain(ErrorCode::UpgradeConflict, detail);
+    told.problem.mode = Some(wire_mode(mode));
+    told
+}
+
+fn delayed(lock: &LockName, retry_after_ms: u64) -> Told {
+    let detail = format!("`{lock}` was lost abnormally, and is closed for {retry_after_ms} ms");
+    let mut told = plain(ErrorCode::Delayed, detail);
+    told.problem.retry_after_ms = Some(retry_after_ms);
+    told
+}
+
+fn step(step: &CycleStep) -> wire::CycleStep {
+    wire::CycleStep {
+        session: step.session.short(),
+        owner: step.owner.as_str().to_owned(),
+        holds: step.holds.as_str().to_owned(),
+        wants: step.wants.as_str().to_owned(),
+    }
+}
+
 fn held_by(holders: &[lockring_core::Holder]) -> String {
     match holders {
         [] => "nobody holds the lock now".to_owned(),
@@ -250,6 +293,9 @@ fn named(limit: Limit) -> (&'static str, usize) {
         Limit::Locks => ("locks", limits::LOCKS_MAX),
         Limit::WaitersPerLock => ("waiters_per_lock", limits::WAITERS_PER_LOCK_MAX),
         Limit::LeasesPerSession => ("leases_per_session", limits::LEASES_PER_SESSION_MAX),
+        Limit::HoldersPerLock => ("holders_per_lock", limits::HOLDERS_PER_LOCK_MAX),
+        Limit::Permits => ("permits", limits::PERMITS_MAX as usize),
+        Limit::ValueBytes => ("value_bytes", limits::VALUE_BYTES_MAX),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use lockring_client::wire;
-use lockring_core::{ClusterTime, Fence, Holder, LockName, LockView, WaiterView, limits};
+use lockring_core::{ClusterTime, Fence, Holder, LockName, LockView, Mode, WaiterView, limits};
 
 use super::Api;
 use super::ask::{Ask, session_of, wrong_name};
@@ -131,12 +131,21 @@ pub(super) fn holder(holder: &Holder, now: ClusterTime) -> wire::Holder {
     wire::Holder {
         session: holder.session.short(),
         owner: holder.owner.as_str().to_owned(),
-        mode: wire::Mode::Exclusive,
+        mode: wire_mode(holder.mode),
         fence: holder.fence.number(),
         held_ms: now.ms_since(holder.since),
         expires_in_ms: holder.expires_at.ms_since(now),
-        hold_ends_in_ms: None,
-        value: None,
+        hold_ends_in_ms: holder.hold_until.map(|until| until.ms_since(now)),
+        value: holder.value.as_deref().map(str::to_owned),
+    }
+}
+
+/// A mode as the contract writes it.
+pub(super) fn wire_mode(mode: Mode) -> wire::Mode {
+    match mode {
+        Mode::Exclusive => wire::Mode::Exclusive,
+        Mode::Shared => wire::Mode::Shared,
+        Mode::Permits { count: permits, of } => wire::Mode::Permits { permits, of },
     }
 }
 
@@ -194,7 +203,7 @@ fn in_use(view: LockView, now: ClusterTime) -> wire::Lock {
         holders: view.holders.iter().map(|row| holder(row, now)).collect(),
         queue: view.queue.iter().map(|row| waiter(row, now)).collect(),
         queue_total: view.queue_total,
-        highest_fence: Some(view.highest_fence.number()),
+        highest_fence: view.highest_fence.map(Fence::number),
     }
 }
 
@@ -202,7 +211,7 @@ fn waiter(waiter: &WaiterView, now: ClusterTime) -> wire::Waiter {
     wire::Waiter {
         session: waiter.session.short(),
         owner: waiter.owner.as_str().to_owned(),
-        mode: wire::Mode::Exclusive,
+        mode: wire_mode(waiter.mode),
         ticket: waiter.ticket,
         waited_ms: now.ms_since(waiter.since),
         ends_in_ms: waiter.until.ms_since(now),

@@ -25,7 +25,7 @@ use super::transport::Duplex;
 const MAGIC: [u8; 8] = *b"lockring";
 
 /// Of the frames and the hello; not of the bodies, whose versions the floor above knows.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// A hello is small, and whoever sends one is not known yet.
 const HELLO_BYTES_MAX: usize = 1024;

@@ -204,7 +204,9 @@ impl<'a> Attempt<'a> {
                     machine.revision(),
                     Grant {
                         session,
+                        mode: holder.mode,
                         fence: holder.fence,
+                        hold_until: holder.hold_until,
                         expires_at: holder.expires_at,
                     },
                 ),
@@ -278,8 +280,13 @@ impl Service {
             | Outcome::Opened { .. }
             | Outcome::Renewed(_)
             | Outcome::Closed { .. }
+            | Outcome::GrantedAll(_)
             | Outcome::Abandoned(_)
-            | Outcome::Released => {}
+            | Outcome::Released
+            | Outcome::ValueSet
+            | Outcome::Transferred { .. }
+            | Outcome::Revoking { .. }
+            | Outcome::Broken { .. } => {}
         }
     }
 

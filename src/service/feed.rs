@@ -65,8 +65,15 @@ fn dispatch(service: &Service, news: &News) {
                 revision: event.revision,
                 refusal: refusal.clone(),
             }),
-            // The places of a session that ends are told by their own events.
-            What::SessionOpened { .. } | What::SessionEnded { .. } | What::Ended { .. } => {}
+            // The places of a session that ends are told by their own events; nobody is parked
+            // for the rest.
+            What::SessionOpened { .. }
+            | What::SessionEnded { .. }
+            | What::Ended { .. }
+            | What::GrantedAll { .. }
+            | What::WaitAllEnded { .. }
+            | What::RevokeRequested { .. }
+            | What::ValueSet { .. } => {}
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Locks: acquire, release, get, list, check.
 
 use lockring_core::{
-    Acquirer, ClusterTime, Command, Fence, LockName, LockView, NewSession, Op, Outcome, Owner,
-    RequestId, SessionId, Ttl,
+    Acquirer, ClusterTime, Command, Fence, LockName, LockView, Mode, NewSession, Op, Outcome,
+    Owner, RequestId, SessionId, Ttl,
 };
 
 use super::attempt::Attempt;
@@ -118,6 +118,7 @@ impl Service {
                     session,
                     ttl,
                     owner,
+                    lock_delay_ms: 0,
                     metadata: String::new(),
                 };
                 (session, Acquirer::OneLease(new))
@@ -128,7 +129,10 @@ impl Service {
             op: Op::Acquire {
                 by,
                 lock: ask.lock.clone(),
+                mode: Mode::Exclusive,
                 wait_ms: ask.wait_ms,
+                max_hold_ms: None,
+                value: String::new(),
             },
         };
         let attempt = Attempt::new(self, ask.lock, command, ask.key, told_key);
@@ -219,7 +223,7 @@ impl Service {
             },
             Some(view) => Checked {
                 current: view.holders.iter().any(|holder| holder.fence == fence),
-                highest_fence: Some(view.highest_fence),
+                highest_fence: view.highest_fence,
             },
         })
         .await

@@ -54,6 +54,7 @@ impl Service {
             session: draw_session(),
             ttl,
             owner,
+            lock_delay_ms: 0,
             metadata,
         };
         let command = Command {
@@ -225,6 +226,8 @@ mod tests {
             leases: Vec::new(),
             leases_total: 0,
             waits: Vec::new(),
+            waits_total: 0,
+            lock_delay_ms: 0,
         }
     }
 

@@ -171,7 +171,7 @@ impl Drop for Seat<'_> {
 
 #[cfg(test)]
 mod tests {
-    use lockring_core::{ClusterTime, Fence};
+    use lockring_core::{ClusterTime, Fence, Mode};
 
     use super::*;
 
@@ -184,6 +184,8 @@ mod tests {
             revision,
             grant: Grant {
                 session: session(1),
+                mode: Mode::Exclusive,
+                hold_until: None,
                 fence: Fence::claimed(revision),
                 expires_at: ClusterTime(0),
             },

@@ -5,6 +5,7 @@
 //! The table knows sessions by their ids only; whether one is alive is for the machine to say.
 
 mod lease;
+mod mode;
 mod queue;
 
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::name::{LockName, SessionId};
 use crate::paged::Paged;
 pub(crate) use lease::Lease;
+pub use mode::Mode;
 pub(crate) use queue::{Queue, Waiter, as_count};
 
 /// Rows of the lock table in one page of it.

@@ -8,7 +8,7 @@ use crate::command::NewSession;
 use crate::deadlines::Due;
 use crate::event::{LeaseEnd, What};
 use crate::fence::{Fence, Mint};
-use crate::lock::{Lease, as_count};
+use crate::lock::{Lease, Mode, as_count};
 use crate::name::{LockName, SessionId};
 use crate::outcome::{Gone, Grant, Holder, Limit, Outcome, Refusal};
 use crate::planted::{self, Plant};
@@ -154,6 +154,7 @@ impl Machine {
 
     fn held(&self, lock: &LockName) -> Refusal {
         Refusal::Held {
+            lock: lock.clone(),
             holders: self.holders(lock),
             queue: self
                 .locks
@@ -172,9 +173,12 @@ impl Machine {
         vec![Holder {
             session: row.lease.session,
             owner: session.owner.clone(),
+            mode: Mode::Exclusive,
             fence: row.lease.fence,
             since: row.lease.since,
             expires_at: session.expires_at,
+            hold_until: None,
+            value: None,
         }]
     }
 
@@ -238,6 +242,7 @@ impl Machine {
             lock: lock.clone(),
             session: id,
             owner: session.owner.clone(),
+            mode: Mode::Exclusive,
             fence,
             cause: LeaseEnd::Released,
         };
@@ -320,7 +325,9 @@ fn believed(lease: Option<Lease>, id: SessionId, fence: Fence) -> (SessionId, Fe
 fn grant_of(lease: &Lease, session: &Session) -> Grant {
     Grant {
         session: lease.session,
+        mode: Mode::Exclusive,
         fence: lease.fence,
         expires_at: session.expires_at,
+        hold_until: None,
     }
 }

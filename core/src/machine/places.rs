@@ -153,6 +153,7 @@ impl Machine {
         let (id, ticket) = (waiter.session, waiter.ticket);
         let place = self.locks.waiter(lock, ticket);
         let refusal = Refusal::WaitTimeout {
+            lock: lock.clone(),
             holders,
             position: place.expect("it still waits").0,
         };

@@ -8,6 +8,7 @@ use crate::deadlines::Due;
 use crate::event::{LeaseEnd, What};
 use crate::fence::Fence;
 use crate::limits::LISTED_MAX;
+use crate::lock::Mode;
 use crate::name::{LockName, SessionId};
 use crate::outcome::{Gone, Limit, Outcome, Refusal, Renewal};
 use crate::session::{Found, Life, Opening, Session};
@@ -213,7 +214,12 @@ impl Machine {
                 self.deadlines.remove(session.expires_at, Due::Session(id));
             }
         }
-        self.tell(What::SessionEnded { session: id, cause }, turn);
+        let what = What::SessionEnded {
+            session: id,
+            cause,
+            reason: None,
+        };
+        self.tell(what, turn);
         let held: Vec<_> = self.locks.leases_of(id).cloned().collect();
         let mut released = Vec::with_capacity(held.len());
         for lock in held {
@@ -222,6 +228,7 @@ impl Machine {
                 lock: lock.clone(),
                 session: id,
                 owner: session.owner.clone(),
+                mode: Mode::Exclusive,
                 fence: lease.fence,
                 cause: LeaseEnd::Session(cause),
             };

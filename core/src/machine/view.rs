@@ -7,11 +7,11 @@ use alloc::vec::Vec;
 
 use super::{Machine, places};
 use crate::limits::LISTED_MAX;
-use crate::lock::{Lock, Waiter, as_count};
+use crate::lock::{Lock, Mode, Waiter, as_count};
 use crate::name::{LockName, SessionId};
-use crate::outcome::{Gone, Queued};
+use crate::outcome::{Gone, LeaseRow, Queued};
 use crate::session::Session;
-use crate::view::{Counts, LeaseRow, LockView, SessionView, WaitRow, WaiterView};
+use crate::view::{Counts, LockView, SessionView, WaitRow, WaiterView};
 
 impl Machine {
     /// One lock, if in use.
@@ -88,23 +88,27 @@ impl Machine {
         LockView {
             lock: name.clone(),
             holders: self.holders(name),
-            queue: row
-                .waiters()
-                .take(LISTED_MAX)
-                .map(|waiter| self.waiter_view(waiter))
+            holders_total: 1,
+            queue: (0..)
+                .zip(row.waiters().take(LISTED_MAX))
+                .map(|(position, waiter)| self.waiter_view(position, waiter))
                 .collect(),
             queue_total: as_count(row.queue_len()),
-            highest_fence: row.lease.fence,
+            highest_fence: Some(row.lease.fence),
+            delayed_until: None,
+            revoking: None,
         }
     }
 
-    fn waiter_view(&self, waiter: &Waiter) -> WaiterView {
+    fn waiter_view(&self, position: u32, waiter: &Waiter) -> WaiterView {
         let session = self.sessions.get(waiter.session);
         let session = session.expect("no place without a session");
         WaiterView {
             session: waiter.session,
             owner: session.owner.clone(),
+            mode: Mode::Exclusive,
             ticket: waiter.ticket,
+            position,
             since: waiter.since,
             until: waiter.until,
         }
@@ -115,6 +119,7 @@ impl Machine {
             let held = self.locks.get(lock).expect("a lease is of a lock in use");
             LeaseRow {
                 lock: lock.clone(),
+                mode: Mode::Exclusive,
                 fence: held.lease.fence,
             }
         });
@@ -122,17 +127,24 @@ impl Machine {
         let waits = waits.filter_map(|(lock, ticket)| {
             let (position, _) = self.locks.waiter(lock, ticket)?;
             let lock = lock.clone();
-            Some(WaitRow { lock, position })
+            let mode = Mode::Exclusive;
+            Some(WaitRow {
+                lock,
+                mode,
+                position,
+            })
         });
         SessionView {
             session: id,
             owner: row.owner.clone(),
             metadata: String::from(&*row.metadata),
             ttl: row.ttl,
+            lock_delay_ms: 0,
             expires_at: row.expires_at,
             leases: leases.collect(),
             leases_total: row.leases,
             waits: waits.collect(),
+            waits_total: row.places,
         }
     }
 }

@@ -256,8 +256,13 @@ impl Ended {
             | Outcome::Opened { .. }
             | Outcome::Renewed(_)
             | Outcome::Granted(_)
+            | Outcome::GrantedAll(_)
             | Outcome::Queued(_)
-            | Outcome::Abandoned(_) => None,
+            | Outcome::Abandoned(_)
+            | Outcome::ValueSet
+            | Outcome::Transferred { .. }
+            | Outcome::Revoking { .. }
+            | Outcome::Broken { .. } => None,
         }
     }
 }

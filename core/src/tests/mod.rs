@@ -26,6 +26,7 @@ fn new_session(id: SessionId, ttl_ms: u64) -> NewSession {
         session: id,
         ttl: Ttl::parse(ttl_ms).unwrap(),
         owner: Owner::parse("tests").unwrap(),
+        lock_delay_ms: 0,
         metadata: String::new(),
     }
 }
@@ -38,7 +39,10 @@ fn acquire(id: SessionId, name: &str, wait_ms: u64) -> Op {
     Op::Acquire {
         by: Acquirer::Session(id),
         lock: lock(name),
+        mode: Mode::Exclusive,
         wait_ms,
+        max_hold_ms: None,
+        value: String::new(),
     }
 }
 
@@ -46,7 +50,10 @@ fn acquire_alone(id: SessionId, name: &str, wait_ms: u64) -> Op {
     Op::Acquire {
         by: Acquirer::OneLease(new_session(id, 10_000)),
         lock: lock(name),
+        mode: Mode::Exclusive,
         wait_ms,
+        max_hold_ms: None,
+        value: String::new(),
     }
 }
 

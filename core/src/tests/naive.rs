@@ -189,6 +189,13 @@ impl Naive {
                 self.overdue_client(Some(*session));
                 self.overdue_client(self.held(lock).map(|l| l.holder));
             }
+            Op::AcquireAll { .. }
+            | Op::AbandonAll { .. }
+            | Op::SetValue { .. }
+            | Op::Transfer { .. }
+            | Op::Revoke { .. }
+            | Op::Break { .. }
+            | Op::EndSession { .. } => {}
             Op::Acquire { by, lock, .. } => {
                 let id = match by {
                     Acquirer::Session(id) => Some(*id),
@@ -278,6 +285,9 @@ impl Naive {
         vec![Holder {
             session: lock.holder,
             owner: client.owner.clone(),
+            mode: Mode::Exclusive,
+            hold_until: None,
+            value: None,
             fence: Fence::claimed(lock.fence),
             since: lock.since,
             expires_at: self.ends_at(client),

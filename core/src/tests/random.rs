@@ -134,7 +134,10 @@ impl Log {
             24..58 => Op::Acquire {
                 by: Acquirer::Session(self.session()),
                 lock: self.lock(),
+                mode: Mode::Exclusive,
                 wait_ms: self.wait(),
+                max_hold_ms: None,
+                value: String::new(),
             },
             58..72 => {
                 self.drawn += 1;
@@ -142,7 +145,10 @@ impl Log {
                 Op::Acquire {
                     by: Acquirer::OneLease(self.new_session(id)),
                     lock: self.lock(),
+                    mode: Mode::Exclusive,
                     wait_ms: self.wait(),
+                    max_hold_ms: None,
+                    value: String::new(),
                 }
             }
             72..85 => self.abandon(),
@@ -203,6 +209,7 @@ impl Log {
             session,
             ttl: Ttl::parse(chance.random_range(5..15) * 100).unwrap(),
             owner: Owner::parse(owner).unwrap(),
+            lock_delay_ms: 0,
             metadata: String::from(["", "m"][chance.random_range(0..2)]),
         }
     }

@@ -118,6 +118,7 @@ impl Words<'_> {
             session: self.session(1),
             ttl: Ttl::parse(self.number("ttl").unwrap_or(10_000)).unwrap(),
             owner: Owner::parse(self.text("owner").unwrap_or("")).unwrap(),
+            lock_delay_ms: self.number("delay").unwrap_or(0),
             metadata: String::new(),
         }
     }
@@ -215,12 +216,18 @@ fn op(words: &Words<'_>, place: &str) -> Option<Op> {
         "acquire" => Op::Acquire {
             by: Acquirer::Session(words.session(1)),
             lock: words.lock(),
+            mode: Mode::Exclusive,
             wait_ms,
+            max_hold_ms: None,
+            value: String::new(),
         },
         "alone" => Op::Acquire {
             by: Acquirer::OneLease(words.new_session()),
             lock: words.lock(),
+            mode: Mode::Exclusive,
             wait_ms,
+            max_hold_ms: None,
+            value: String::new(),
         },
         "abandon" => Op::Abandon {
             session: words.session(1),

@@ -57,7 +57,9 @@ fn a_frozen_view_does_not_move() {
             },
             _ => {
                 let held = machine.lock(&super::lock(&name));
-                let fence = held.as_ref().map_or(0, |view| view.highest_fence.number());
+                let fence = held
+                    .as_ref()
+                    .map_or(0, |view| view.highest_fence.unwrap().number());
                 let by = held.map_or(by, |view| view.holders[0].session);
                 release(by, &name, fence)
             }

@@ -41,7 +41,7 @@ fn a_lock_shows_its_holder_and_its_queue() {
     ];
     machine.apply(1, &entry(100, ops));
     let view = machine.lock(&lock("db")).unwrap();
-    assert_eq!(view.highest_fence, Fence::claimed(1));
+    assert_eq!(view.highest_fence, Some(Fence::claimed(1)));
     assert_eq!(view.queue_total, 1);
     let holder = &view.holders[0];
     assert_eq!(holder.session, session(1));

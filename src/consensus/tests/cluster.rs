@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockring_core::{
-    Acquirer, Command, Grant, LockName, NewSession, NodeId, Op, Outcome, Owner, Reply, RequestId,
-    SessionId, Ttl,
+    Acquirer, Command, Grant, LockName, Mode, NewSession, NodeId, Op, Outcome, Owner, Reply,
+    RequestId, SessionId, Ttl,
 };
 use tempfile::TempDir;
 use tokio::time::timeout;
@@ -223,6 +223,7 @@ pub(super) async fn open_session(replica: &Replica, ttl_ms: u64) -> SessionId {
         session,
         ttl: Ttl::parse(ttl_ms).unwrap(),
         owner: Owner::default(),
+        lock_delay_ms: 0,
         metadata: String::new(),
     };
     match certain(replica, Op::Open(new)).await.outcome {
@@ -235,7 +236,10 @@ pub(super) async fn acquire(replica: &Replica, session: SessionId, name: &str) -
     let op = Op::Acquire {
         by: Acquirer::Session(session),
         lock: lock(name),
+        mode: Mode::Exclusive,
         wait_ms: 0,
+        max_hold_ms: None,
+        value: String::new(),
     };
     certain(replica, op).await.outcome
 }

@@ -93,10 +93,16 @@ pub(super) fn mentions(locks: &[u8], sum: u32) -> bool {
 /// The lock that an event is about.
 pub(super) fn lock_of(event: &Event) -> Option<&LockName> {
     match &event.what {
-        What::Granted { lock, .. } | What::Ended { lock, .. } | What::WaitEnded { lock, .. } => {
-            Some(lock)
-        }
-        What::SessionOpened { .. } | What::SessionEnded { .. } => None,
+        What::Granted { lock, .. }
+        | What::Ended { lock, .. }
+        | What::WaitEnded { lock, .. }
+        | What::RevokeRequested { lock, .. }
+        | What::ValueSet { lock, .. } => Some(lock),
+        // Each lease of many is told by its own event too.
+        What::SessionOpened { .. }
+        | What::SessionEnded { .. }
+        | What::GrantedAll { .. }
+        | What::WaitAllEnded { .. } => None,
     }
 }
 

@@ -29,7 +29,7 @@ use super::Options;
 use super::gaps::{Gap, Gaps};
 use super::row::{self, Row, number};
 
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
 const KEY_FORMAT: &[u8] = b"mformat";
 const KEY_LAST: &[u8] = b"mlast";
 const KEY_NEWEST: &[u8] = b"mnewest";

@@ -1,4 +1,4 @@
-use lockring_core::{ClusterTime, Fence, Gone, LeaseEnd, Owner, SessionId, What};
+use lockring_core::{ClusterTime, Fence, Gone, LeaseEnd, Mode, Owner, SessionId, What};
 
 use super::*;
 
@@ -25,6 +25,7 @@ fn ended(revision: u64, name: &str) -> Event {
             lock: lock(name),
             session: session(),
             owner: Owner::parse("a worker").unwrap(),
+            mode: Mode::Exclusive,
             fence: Fence::claimed(revision),
             cause: LeaseEnd::Released,
         },
@@ -39,6 +40,7 @@ fn session_ended(revision: u64) -> Event {
     let what = What::SessionEnded {
         session: session(),
         cause: Gone::NeverExisted,
+        reason: None,
     };
     Event {
         revision,

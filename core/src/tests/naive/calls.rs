@@ -13,7 +13,9 @@ impl Naive {
                 (false, Outcome::Renewed(rows.collect()))
             }
             Op::Close { session } => self.close(*session, request),
-            Op::Acquire { by, lock, wait_ms } => match by {
+            Op::Acquire {
+                by, lock, wait_ms, ..
+            } => match by {
                 Acquirer::Session(id) => self.acquire(*id, lock, *wait_ms, request),
                 Acquirer::OneLease(new) => self.acquire_alone(new, lock, *wait_ms, request),
             },
@@ -27,6 +29,7 @@ impl Naive {
                 lock,
                 fence,
             } => self.release(*session, lock, fence.number(), request),
+            other => unreachable!("the logs have no {other:?}"),
         }
     }
 
@@ -268,6 +271,7 @@ impl Naive {
 
     pub(super) fn is_held(&self, name: &LockName) -> Refusal {
         Refusal::Held {
+            lock: name.clone(),
             holders: self.holders(name),
             queue: u32::try_from(self.held(name).unwrap().queue.len()).unwrap(),
         }
@@ -278,8 +282,10 @@ impl Naive {
         assert_eq!(lock.holder, id);
         Outcome::Granted(Grant {
             session: id,
+            mode: Mode::Exclusive,
             fence: Fence::claimed(lock.fence),
             expires_at: self.ends_at(self.client(id).unwrap()),
+            hold_until: None,
         })
     }
 

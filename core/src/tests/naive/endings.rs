@@ -12,6 +12,7 @@ impl Naive {
             lock: name.clone(),
             session: lock.holder,
             owner: self.client(lock.holder).unwrap().owner.clone(),
+            mode: Mode::Exclusive,
             fence: Fence::claimed(lock.fence),
             cause,
         });
@@ -56,6 +57,7 @@ impl Naive {
         let queue = &self.held(&name).unwrap().queue;
         let position = queue.iter().position(|p| p.ticket == ticket).unwrap();
         let refusal = Refusal::WaitTimeout {
+            lock: name.clone(),
             holders: if held { self.holders(&name) } else { vec![] },
             position: u32::try_from(position).unwrap(),
         };
@@ -90,7 +92,11 @@ impl Naive {
         if self.dead.len() > limits::ENDED_SESSIONS_MAX {
             self.dead.remove(0);
         }
-        self.tell(What::SessionEnded { session: id, cause });
+        self.tell(What::SessionEnded {
+            session: id,
+            cause,
+            reason: None,
+        });
         let mut names: Vec<_> = self.locks.iter().map(|l| l.name.clone()).collect();
         names.sort();
         for name in &names {
