@@ -20,6 +20,7 @@
 
 #![deny(missing_docs)]
 
+pub mod fence;
 pub mod wire;
 
 mod endpoint;

@@ -19,14 +19,18 @@ const DOORS: &[(&str, &[&str])] = &[
     ("clap", &["src/cli/", "src/main.rs", "jepsen-lite/"]),
     ("clap_complete", &["src/cli/"]),
     ("openraft", &["src/consensus/"]),
+    ("redis", &["client/src/fence/", "tests/stores/"]),
     ("sha1", &["core/src/"]),
     ("sled", &["src/storage/"]),
+    ("tokio_postgres", &["client/src/fence/", "tests/stores/"]),
     (
         "tokio_rustls",
         &["src/network/", "src/http/", "client/src/", "jepsen-lite/"],
     ),
     ("toml", &["src/config/"]),
     ("tower", &["src/http/"]),
+    ("tower_layer", &["client/src/fence/"]),
+    ("tower_service", &["client/src/fence/"]),
     ("tracing_subscriber", &["src/server/", "jepsen-lite/"]),
 ];
 
