@@ -31,6 +31,7 @@ pub(super) enum Call {
     Metrics,
     OpenApi,
     Docs,
+    Ui,
 }
 
 /// Where a call is, and who may make it.
@@ -46,7 +47,7 @@ pub(super) struct Spec {
 }
 
 impl Call {
-    pub(super) const ALL: [Self; 19] = [
+    pub(super) const ALL: [Self; 20] = [
         Self::OpenSession,
         Self::ListSessions,
         Self::GetSession,
@@ -66,6 +67,7 @@ impl Call {
         Self::Metrics,
         Self::OpenApi,
         Self::Docs,
+        Self::Ui,
     ];
 
     pub(super) fn spec(self) -> Spec {
@@ -90,6 +92,7 @@ impl Call {
             Self::Metrics => get("metrics", route::METRICS, Some(Read)),
             Self::OpenApi => get("openapi", route::OPENAPI, None),
             Self::Docs => get("docs", route::DOCS, None),
+            Self::Ui => get("ui", route::UI, None),
         }
     }
 

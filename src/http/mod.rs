@@ -23,6 +23,7 @@ mod patience;
 mod reply;
 mod router;
 mod sessions;
+mod ui;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -161,6 +162,7 @@ impl Api {
             Call::Metrics => metrics::get(self, &ask),
             Call::OpenApi => openapi::document(&ask),
             Call::Docs => openapi::page(&ask),
+            Call::Ui => ui::page(&ask),
         }
     }
 

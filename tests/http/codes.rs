@@ -267,7 +267,7 @@ async fn tokens_open_what_they_list() {
     with("POST", "/v1/sessions", "worker").await.success(201);
     let worker = with("DELETE", "/v1/cluster/nodes/3", "worker").await;
     assert_eq!(worker.problem(403, "forbidden")["permission"], "operate");
-    for open in ["/healthz", "/readyz", "/openapi.json", "/docs"] {
+    for open in ["/healthz", "/readyz", "/openapi.json", "/docs", "/ui"] {
         assert_eq!(node.get(open).await.status, 200, "{open}");
     }
     node.stop().await;

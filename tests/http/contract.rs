@@ -67,17 +67,19 @@ async fn a_call_answers_only_as_the_document_says() {
 }
 
 #[tokio::test]
-async fn the_page_for_people_needs_nothing_but_the_node() {
+async fn the_pages_for_people_need_nothing_but_the_node() {
     let node = Node::alone().await;
-    let page = node.get("/docs").await;
-    assert_eq!(page.status, 200);
-    assert_eq!(
-        page.header("content-type"),
-        Some("text/html; charset=utf-8")
-    );
-    assert!(page.body.contains("/openapi.json"));
-    for foreign in ["http://", "https://", "src="] {
-        assert!(!page.body.contains(foreign), "{foreign}");
+    for (path, asks) in [("/docs", "/openapi.json"), ("/ui", "/v1/locks")] {
+        let page = node.get(path).await;
+        assert_eq!(page.status, 200);
+        assert_eq!(
+            page.header("content-type"),
+            Some("text/html; charset=utf-8")
+        );
+        assert!(page.body.contains(asks));
+        for foreign in ["http://", "https://", "src="] {
+            assert!(!page.body.contains(foreign), "{path}: {foreign}");
+        }
     }
     node.stop().await;
 }

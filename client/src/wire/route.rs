@@ -52,6 +52,8 @@ pub const METRICS: &str = "/metrics";
 pub const OPENAPI: &str = "/openapi.json";
 /// The contract for people (GET).
 pub const DOCS: &str = "/docs";
+/// What the cluster is doing, for people (GET).
+pub const UI: &str = "/ui";
 
 /// The path of one session.
 #[must_use]

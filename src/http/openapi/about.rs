@@ -238,6 +238,13 @@ pub(super) fn about(call: Call) -> About {
             "One page that needs nothing but this node.",
         )
         .text("text/html", "A page."),
+        Call::Ui => plain(
+            "node",
+            "What the cluster is doing, for people",
+            "One page that needs nothing but this node. It asks the other calls, with a token if \
+             they need one.",
+        )
+        .text("text/html", "A page."),
     }
 }
 
