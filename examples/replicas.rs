@@ -11,6 +11,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lockring::clock::ClusterClock;
 use lockring::consensus::{Founder, Options, Replica, Timing};
 use lockring::network::{Identity, Limits, Tcp};
 use lockring::storage::Poison;
@@ -111,6 +112,7 @@ async fn open(id: NodeId, ports: &[u16], shared: bool) -> Result<(tempfile::Temp
         history: None,
         transport: Arc::new(Tcp),
         limits: Limits::default(),
+        clock: ClusterClock::default(),
         listen: peer(id),
     };
     let replica = match shared {

@@ -20,6 +20,8 @@
 //!
 //! What this file does not do: it does not decide who leads, and `apply` never asks it.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use lockring_core::{ClusterTime, Stamp};
@@ -36,12 +38,40 @@ struct Anchor {
 }
 
 /// Cluster time as the leader of a term counts it.
-#[derive(Debug, Default)]
+///
+/// Its clones are one clock.
+#[derive(Clone, Debug)]
 pub struct ClusterClock {
-    anchor: Mutex<Option<Anchor>>,
+    anchor: Arc<Mutex<Option<Anchor>>>,
+    /// Where the time for people is read.
+    wall: Wall,
+}
+
+#[derive(Clone)]
+struct Wall(Arc<dyn Fn() -> u64 + Send + Sync>);
+
+impl fmt::Debug for Wall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Wall")
+    }
+}
+
+impl Default for ClusterClock {
+    fn default() -> Self {
+        Self::with_wall(wall_ms)
+    }
 }
 
 impl ClusterClock {
+    /// A clock that reads the time for people somewhere else: a simulation's can be wrong.
+    #[must_use]
+    pub fn with_wall(wall_ms: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        Self {
+            anchor: Arc::default(),
+            wall: Wall(Arc::new(wall_ms)),
+        }
+    }
+
     /// Anchors the clock of `term`, unless it is anchored in this or a later term: only the first
     /// call in a term counts, for a later anchor would give back time that has been stamped.
     ///
@@ -74,7 +104,7 @@ impl ClusterClock {
         if anchor.term != term {
             return None;
         }
-        Some(anchor.clock.plus_ms(whole_ms(anchor.at.elapsed())))
+        Some(anchor.clock.plus_ms(whole_ms(instant() - anchor.at)))
     }
 
     /// What the leader of `term` writes on an entry; nothing if that term is not the anchor's.
@@ -84,15 +114,18 @@ impl ClusterClock {
         Some(Stamp {
             term,
             at,
-            wall_ms: wall_ms(),
+            wall_ms: (self.wall.0)(),
         })
     }
 }
 
 /// The monotonic instant. Everything that measures real time in the server asks here.
+///
+/// It is asked for by way of tokio, whose clock a simulation holds still; in a build that is not
+/// for tests that is the clock of the operating system and nothing else.
 #[must_use]
 pub fn instant() -> Instant {
-    Instant::now()
+    tokio::time::Instant::now().into_std()
 }
 
 /// The wall clock in milliseconds since 1970, for people to read; nothing may depend on it.

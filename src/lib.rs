@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod planted;
+pub mod chance;
 pub mod clock;
 pub mod config;
 pub mod consensus;

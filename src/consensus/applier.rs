@@ -26,7 +26,6 @@ use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend};
 use parking_lot::RwLock;
 use tokio::sync::{broadcast, watch};
-use tokio::task::spawn_blocking;
 
 use super::News;
 use super::desk::{Desk, Verdict};
@@ -35,6 +34,7 @@ use super::raft::{LogId, Membership, Proposal, SnapshotMeta, Types};
 use super::snapshot::{Snapshot, SnapshotStore};
 use crate::clock::ClusterClock;
 use crate::storage::history::{Events, History};
+use crate::storage::offload::offload;
 
 pub(super) type Raft = openraft::Raft<Types, Applier>;
 
@@ -243,8 +243,8 @@ impl Builder {
         let Some(history) = self.history.take() else {
             return Ok(());
         };
-        let synced = spawn_blocking(move || history.sync()).await;
-        if let Err(error) = synced.map_err(io::Error::other)? {
+        let synced = offload(move || history.sync()).await;
+        if let Err(error) = synced? {
             tracing::warn!(%error, "the log is purged although the history may lack events");
         }
         Ok(())
@@ -273,6 +273,7 @@ mod tests {
     use openraft::entry::RaftEntry;
     use openraft::vote::RaftLeaderId;
     use tempfile::TempDir;
+    use tokio::task::spawn_blocking;
 
     use super::super::open::shared;
     use super::super::raft::LogEntry;
@@ -291,7 +292,11 @@ mod tests {
         let files = directory.path().join("snapshots");
         let files = Snapshots::open(Arc::new(RealDisk), &files).unwrap();
         let store = SnapshotStore::open(files).unwrap();
-        Applier::new(Arc::new(shared(1)), Arc::new(store), history)
+        Applier::new(
+            Arc::new(shared(1, ClusterClock::default())),
+            Arc::new(store),
+            history,
+        )
     }
 
     fn history_in(directory: &TempDir) -> Arc<History> {

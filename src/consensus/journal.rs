@@ -22,9 +22,9 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::{oneshot, watch};
-use tokio::task::spawn_blocking;
 
 use super::raft::{LogEntry, LogId, Types, Vote};
+use crate::storage::offload::offload;
 use crate::storage::wal::{Done, Recovered, Wal};
 
 /// Of the records in the log. A higher one is from a later version of lockring.
@@ -157,14 +157,14 @@ impl Journal {
         // Neither the file nor the decoding should hold up the other tasks.
         let wal = self.wal.clone();
         let until = old.end;
-        let read = spawn_blocking(move || {
+        let read = offload(move || {
             let records = wal.read_within(old, bytes_max)?;
             records
                 .iter()
                 .map(|record| decode(record))
                 .collect::<io::Result<Vec<LogEntry>>>()
         });
-        let mut entries = read.await.map_err(io::Error::other)??;
+        let mut entries = read.await??;
         let read_all = entries.last().map(|entry| entry.log_id.index + 1) == Some(until);
         if read_all && bytes_max == usize::MAX && until < range.end {
             entries.extend(Box::pin(self.read(until..range.end, bytes_max)).await?);

@@ -1,6 +1,6 @@
 //! Connections for calls to the other members, opened when first needed and kept.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -21,8 +21,8 @@ pub(super) struct Links {
     dialer: Dialer,
     /// Set once, right after openraft has started: it knows the members.
     raft: OnceLock<Raft>,
-    open: Mutex<HashMap<(NodeId, u8), (Target, Calls)>>,
-    attention: Mutex<HashMap<NodeId, Arc<Attention>>>,
+    open: Mutex<BTreeMap<(NodeId, u8), (Target, Calls)>>,
+    attention: Mutex<BTreeMap<NodeId, Arc<Attention>>>,
 }
 
 impl std::fmt::Debug for Links {

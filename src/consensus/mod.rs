@@ -16,7 +16,7 @@
 //! **What it does not do.** It does not know what the commands mean, and no clock reaches the
 //! machine but through the stamps of `clock.rs`. openraft is named nowhere outside this folder.
 //!
-//! Reading order: `raft`, `desk`, `propose`, `dispatch`, `journal`, `applier`, `role`, `barrier`,
+//! Reading order: `raft`, `runtime`, `desk`, `propose`, `dispatch`, `journal`, `applier`, `role`, `barrier`,
 //! `wire`, `links`, `peers`, `serve`, `admission`, `founding`, `membership`, `snapshot`.
 
 use std::sync::Arc;
@@ -28,6 +28,7 @@ use tokio::sync::{broadcast, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 mod raft;
+mod runtime;
 mod desk;
 mod propose;
 mod dispatch;

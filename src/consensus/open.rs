@@ -9,7 +9,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, broadcast, mpsc, watch};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::applier::{Applied, Applier, Progress, Raft};
@@ -25,9 +25,11 @@ use super::role::RoleKeeper;
 use super::serve::{Doorman, Service};
 use super::snapshot::SnapshotStore;
 use super::{Figures, Replica, Role, raft};
+use crate::chance;
 use crate::clock::ClusterClock;
 use crate::network::{Dialer, Identity, Limits, Listener, Transport};
 use crate::storage::history::History;
+use crate::storage::offload::offload;
 use crate::storage::snapshots::Snapshots;
 use crate::storage::wal::{Recovered, Wal};
 
@@ -81,6 +83,8 @@ pub struct Options {
     pub history: Option<Arc<History>>,
     pub transport: Arc<dyn Transport>,
     pub limits: Limits,
+    /// How this node counts cluster time when it leads.
+    pub clock: ClusterClock,
     /// Where peers are listened for.
     pub listen: String,
 }
@@ -186,12 +190,10 @@ impl Replica {
         let config = raft::config(&options.timing).map_err(OpenError::Timing)?;
         let journal = Journal::open(options.wal.clone(), &options.recovered);
         let journal = journal.map_err(OpenError::Storage)?;
-        let applied = Arc::new(shared(id));
+        let applied = Arc::new(shared(id, options.clock.clone()));
         let files = options.snapshots.clone();
-        let snapshots = spawn_blocking(move || SnapshotStore::open(files)).await;
-        let snapshots = snapshots
-            .map_err(io::Error::other)
-            .and_then(|opened| opened);
+        let snapshots = offload(move || SnapshotStore::open(files)).await;
+        let snapshots = snapshots.and_then(|opened| opened);
         let snapshots = Arc::new(snapshots.map_err(OpenError::Storage)?);
         let identity = Arc::clone(&options.identity);
         let dialer = Dialer::new(Arc::clone(&options.transport), identity, options.limits);
@@ -215,14 +217,14 @@ impl Replica {
     }
 }
 
-pub(super) fn shared(id: NodeId) -> Applied {
+pub(super) fn shared(id: NodeId, clock: ClusterClock) -> Applied {
     Applied {
         machine: RwLock::new(Machine::new()),
         progress: watch::Sender::new(Progress::default()),
         news: broadcast::Sender::new(NEWS_KEPT),
         anchored: watch::Sender::new(0),
-        clock: Arc::new(ClusterClock::default()),
-        desk: Desk::new(id, rand::random()),
+        clock: Arc::new(clock),
+        desk: Desk::new(id, chance::draw()),
         breaks: Arc::new(Breaks::default()),
         uncovered: watch::Sender::new(0),
     }
@@ -441,7 +443,7 @@ impl Inner {
         }
         running.listener.shutdown().await;
         let wal = self.wal.clone();
-        if let Err(error) = spawn_blocking(move || wal.close()).await {
+        if let Err(error) = offload(move || wal.close()).await {
             tracing::error!(%error, "the log did not close in order");
         }
         drop(self.thread.lock().take());

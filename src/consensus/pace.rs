@@ -104,6 +104,7 @@ impl Pace {
                 break;
             }
             tokio::select! {
+                biased;
                 changed = self.end.changed() => if changed.is_err() { break },
                 () = self.attention.bell.notified() => {}
                 () = sleep_until(until.into()) => break,

@@ -228,6 +228,7 @@ impl RaftNetworkV2<Types> for Peer {
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
         let sent = snapshot_stream::send(self.links.dialer(), &self.target, vote, snapshot);
         tokio::select! {
+            biased;
             closed = cancel => Err(StreamingError::Closed(closed)),
             sent = sent => sent.map_err(|why| {
                 StreamingError::Unreachable(Unreachable::from_string(why))

@@ -17,6 +17,7 @@ openraft::declare_raft_types!(
         NodeId = u64,
         Node = Member,
         LeaderId = leader_id_std::LeaderId<u64, u64>,
+        AsyncRuntime = super::runtime::Drawn,
 );
 
 pub(super) type LogId = openraft::alias::LogIdOf<Types>;

@@ -48,6 +48,7 @@ impl RoleKeeper {
             });
             self.links.keep_members();
             tokio::select! {
+                biased;
                 changed = metrics.changed() => if changed.is_err() { break },
                 changed = self.anchored.changed() => if changed.is_err() { break },
             }

@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use lockring_core::{Frozen, Machine};
 use parking_lot::Mutex;
-use tokio::task::spawn_blocking;
 
 use super::raft::SnapshotMeta;
 use super::wire;
+use crate::chance;
+use crate::storage::offload::offload;
 use crate::storage::snapshots::{SnapshotError, SnapshotName, SnapshotReader, Snapshots};
 
 /// A snapshot that is whole and durable: its name, and the directory where it lies.
@@ -64,11 +65,11 @@ impl SnapshotStore {
     /// Writes a frozen machine.
     pub(super) async fn write(&self, meta: SnapshotMeta, frozen: Frozen) -> io::Result<Snapshot> {
         let index = meta.last_log_id.map_or(0, |last| last.index);
-        let id = format!("{:016x}", rand::random::<u64>());
+        let id = format!("{:016x}", chance::draw::<u64>());
         let name = SnapshotName::parse(index, &id).map_err(failed)?;
         let files = self.files.clone();
         let meta_bytes = wire::encode(&meta);
-        let written = spawn_blocking(move || {
+        let written = offload(move || {
             let mut writer = files.write(&name, &meta_bytes)?;
             let mut result = Ok(());
             frozen.encode(&mut |bytes| {
@@ -79,7 +80,7 @@ impl SnapshotStore {
             result?;
             writer.finish()
         });
-        let name = written.await.map_err(io::Error::other)?.map_err(failed)?;
+        let name = written.await?.map_err(failed)?;
         let files = self.files.clone();
         let snapshot = Snapshot { name, files };
         self.set_current(meta, snapshot.clone()).await?;
@@ -93,7 +94,7 @@ impl SnapshotStore {
         snapshot: Snapshot,
     ) -> io::Result<Machine> {
         let Snapshot { name, files } = snapshot.clone();
-        let thawed = spawn_blocking(move || {
+        let thawed = offload(move || {
             let mut reader = files.read(&name).map_err(failed)?;
             let mut bytes = Vec::new();
             while let Some(chunk) = reader.next_chunk().map_err(failed)? {
@@ -101,7 +102,7 @@ impl SnapshotStore {
             }
             Machine::thaw(&bytes).map_err(io::Error::other)
         });
-        let machine = thawed.await.map_err(io::Error::other)??;
+        let machine = thawed.await??;
         self.set_current(meta, snapshot).await?;
         Ok(machine)
     }
@@ -120,8 +121,8 @@ impl SnapshotStore {
             name
         };
         let files = self.files.clone();
-        let removed = spawn_blocking(move || files.remove_before(&name));
-        removed.await.map_err(io::Error::other)?.map_err(failed)
+        let removed = offload(move || files.remove_before(&name));
+        removed.await?.map_err(failed)
     }
 }
 

@@ -9,8 +9,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use openraft::raft::SnapshotResponse;
 use serde::{Deserialize, Serialize};
-use tokio::fs::{File, OpenOptions};
-use tokio::task::spawn_blocking;
 
 use super::applier::Raft;
 use super::raft::{SnapshotMeta, Types, Vote};
@@ -18,6 +16,7 @@ use super::snapshot::{Snapshot, SnapshotStore};
 use super::wire;
 use crate::network::transfer::{self, Offer, Patience};
 use crate::network::{Dialer, FrameStream, Target};
+use crate::storage::offload::offload;
 use crate::storage::snapshots::{IncomingSnapshot, SnapshotName};
 
 /// For the next chunk to move.
@@ -49,10 +48,10 @@ pub(super) async fn send(
     let Snapshot { name, files } = snapshot.snapshot;
     let opened = {
         let name = name.clone();
-        spawn_blocking(move || files.read(&name)).await
+        offload(move || files.read(&name)).await
     };
     let reader = opened.map_err(words)?.map_err(words)?;
-    let mut file = File::open(&reader.path).await.map_err(words)?;
+    let mut file = reader.stream();
     let about = About {
         vote,
         meta: snapshot.meta,
@@ -60,7 +59,7 @@ pub(super) async fn send(
         id: name.id().to_owned(),
     };
     let offer = Offer {
-        bytes: file.metadata().await.map_err(words)?.len(),
+        bytes: reader.length().map_err(words)?,
         about: wire::encode(&about),
     };
     let patience = Patience {
@@ -131,22 +130,21 @@ async fn copy(
 ) -> Result<(), String> {
     let mut incoming = begin(store, name).await?;
     if incoming.offset > offer.bytes {
-        let given_up = spawn_blocking(move || incoming.give_up()).await;
+        let given_up = offload(move || incoming.give_up()).await;
         given_up.map_err(words)?.map_err(words)?;
         incoming = begin(store, name).await?;
     }
-    let file = OpenOptions::new().append(true).open(&incoming.path).await;
-    let mut file = file.map_err(words)?;
+    let mut file = incoming.stream();
     let offset = incoming.offset;
     let received = transfer::receive(stream, offer, offset, &mut file, STEP_WITHIN).await;
     received.map_err(words)?;
-    let finished = spawn_blocking(move || incoming.finish()).await;
+    let finished = offload(move || incoming.finish()).await;
     finished.map_err(words)?.map(drop).map_err(words)
 }
 
 async fn begin(store: &SnapshotStore, name: &SnapshotName) -> Result<IncomingSnapshot, String> {
     let files = store.files().clone();
     let name = name.clone();
-    let begun = spawn_blocking(move || files.receive(&name)).await;
+    let begun = offload(move || files.receive(&name)).await;
     begun.map_err(words)?.map_err(words)
 }

@@ -21,7 +21,7 @@
 //! **What bounds memory:** the queue, the calls in flight and the write buffer. A peer that stops
 //! reading fills them, and then callers wait outside, each until its own deadline.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
@@ -29,7 +29,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use rand::Rng;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
@@ -41,6 +40,7 @@ use super::error::CallError;
 use super::frame::{Frame, Limits};
 use super::hello::{Purpose, Welcome};
 use super::stream::FrameStream;
+use crate::chance;
 
 /// How finely the age of unanswered calls is counted.
 const TICK_MS: u64 = 50;
@@ -213,6 +213,7 @@ impl Keeper {
         tokio::pin!(pause);
         loop {
             tokio::select! {
+                biased;
                 () = &mut pause => return Ok(()),
                 () = self.hint.notified() => return Ok(()),
                 call = self.calls.recv() => {
@@ -226,14 +227,14 @@ impl Keeper {
 
 /// Between half of it and all of it.
 fn jittered(pause_ms: u64) -> Duration {
-    Duration::from_millis(rand::rng().random_range(pause_ms / 2..=pause_ms))
+    Duration::from_millis(chance::between(pause_ms / 2, pause_ms))
 }
 
 /// One connection, from hello to end.
 struct Connection {
     stream: FrameStream,
     in_flight_max: usize,
-    unanswered: HashMap<u32, Unanswered>,
+    unanswered: BTreeMap<u32, Unanswered>,
     next_id: u32,
     /// Frames that have arrived.
     heard: u64,
@@ -267,7 +268,7 @@ impl Connection {
         Self {
             stream,
             in_flight_max: limits.in_flight_max,
-            unanswered: HashMap::new(),
+            unanswered: BTreeMap::new(),
             next_id: 0,
             heard: 0,
             ticks: 0,

@@ -221,6 +221,7 @@ async fn serve(greeted: Greeted<'_>, door: &Door<impl Admission, impl Serve>) {
             }
         }
         Purpose::Stream(number) => tokio::select! {
+            biased;
             () = door.serve.stream(caller(number), stream) => {}
             () = door.stop.cancelled() => {}
         },

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
+use crate::clock::ClusterClock;
 use crate::config::{ClusterConfig, Config, NodeConfig, Permission, TlsFiles};
 use crate::consensus::{self, Founder, OpenError, Replica, Role, Timing};
 use crate::http::{self, Api};
@@ -118,6 +119,7 @@ impl Node {
             history: Some(Arc::clone(&history)),
             transport,
             limits: network::Limits::default(),
+            clock: ClusterClock::default(),
             listen: node.peer_listen.to_string(),
         })
         .await?;

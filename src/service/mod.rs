@@ -28,6 +28,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::chance;
 use crate::consensus::{Replica, Standing};
 
 pub use crate::consensus::{Figures, MemberRole, MemberStatus, Role};
@@ -309,7 +310,7 @@ impl Key {
     fn request(self) -> RequestId {
         match self {
             Self::Clients(request) => request,
-            Self::Absent => RequestId::from_bits(rand::random()),
+            Self::Absent => RequestId::from_bits(chance::draw()),
         }
     }
 }
@@ -322,5 +323,5 @@ fn repeatable() -> Option<RequestId> {
 
 /// The id of a session that this node opens.
 fn draw_session() -> SessionId {
-    SessionId::from_bits(rand::random())
+    SessionId::from_bits(chance::draw())
 }

@@ -71,6 +71,7 @@ pub(super) async fn tick(replica: Replica, stopping: CancellationToken) {
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
+            biased;
             _ = beat.tick() => {}
             () = stopping.cancelled() => return,
         }
@@ -100,6 +101,7 @@ pub(super) async fn renew(
     let mut batch = Vec::new();
     loop {
         let got = tokio::select! {
+            biased;
             got = asked.recv_many(&mut batch, RENEWALS_MAX) => got,
             () = stopping.cancelled() => break,
         };

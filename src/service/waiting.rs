@@ -8,7 +8,7 @@
 //! A seat that may have missed news says so once, and its caller looks at the machine. So news is
 //! only ever a shortcut: nothing depends on its arrival but time.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 /// News kept for a caller whose proposal has not returned yet; beyond it, the caller looks.
 const TOLD_MAX: usize = 8;
 
-type Seats = HashMap<(SessionId, LockName), Vec<Arc<Slot>>>;
+type Seats = BTreeMap<(SessionId, LockName), Vec<Arc<Slot>>>;
 
 /// All parked calls of this node.
 #[derive(Debug, Default)]

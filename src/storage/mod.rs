@@ -13,6 +13,7 @@
 //! the power away at every byte; the history is sled's, behind apply, and may be lost.
 
 pub mod disk;
+pub(crate) mod offload;
 pub mod poison;
 pub mod lockfile;
 pub mod identity;

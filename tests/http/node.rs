@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lockring::clock::ClusterClock;
 use lockring::consensus::{Founder, Options, Replica, Timing};
 use lockring::http::{self, Api};
 use lockring::network::{Identity, Limits, Memory};
@@ -195,6 +196,7 @@ async fn replica(
         history: None,
         transport: Arc::new(network.clone()),
         limits: Limits::default(),
+        clock: ClusterClock::default(),
         listen: peer(&id),
     };
     Replica::open(options).await.unwrap()

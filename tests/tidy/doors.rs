@@ -20,6 +20,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("clap_complete", &["src/cli/"]),
     ("openraft", &["src/consensus/"]),
     ("redis", &["client/src/fence/", "tests/stores/"]),
+    ("openraft_rt", &["src/consensus/"]),
     ("sha1", &["core/src/"]),
     ("sled", &["src/storage/"]),
     ("tokio_postgres", &["client/src/fence/", "tests/stores/"]),

@@ -8,17 +8,18 @@ use crate::tree::File;
 /// A folder or file at the top of `src/`, and what it may import of the others.
 const FLOORS: &[(&str, &[&str])] = &[
     ("planted", &["core"]),
+    ("chance", &[]),
     ("clock", &["core", "planted"]),
     ("storage", &["core", "planted"]),
-    ("network", &["core"]),
+    ("network", &["core", "chance"]),
     ("config", &["core"]),
     (
         "consensus",
-        &["core", "planted", "clock", "storage", "network"],
+        &["core", "planted", "chance", "clock", "storage", "network"],
     ),
     (
         "service",
-        &["core", "consensus", "config", "storage::history"],
+        &["core", "chance", "consensus", "config", "storage::history"],
     ),
     ("http", &["core", "client::wire", "service"]),
     ("cache", &["core", "client"]),

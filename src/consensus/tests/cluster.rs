@@ -11,7 +11,7 @@ use lockring_core::{
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-use crate::clock;
+use crate::clock::{self, ClusterClock};
 use crate::consensus::{Founder, MembershipError, Options, ProposeError, Replica, Timing};
 use crate::network::{Identity, Limits, Memory};
 use crate::storage::Poison;
@@ -116,6 +116,7 @@ impl Cluster {
             history: None,
             transport: Arc::new(self.network.clone()),
             limits: Limits::default(),
+            clock: ClusterClock::default(),
             listen: peer(id),
         };
         let replica = Replica::open_on_own_thread(options).await.unwrap();

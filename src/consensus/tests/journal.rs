@@ -10,6 +10,7 @@ use openraft::type_config::TypeConfigExt;
 use openraft::{EntryPayload, RaftLogReader, StorageError};
 use tempfile::TempDir;
 
+use crate::clock::ClusterClock;
 use crate::consensus::applier::Applier;
 use crate::consensus::journal::Journal;
 use crate::consensus::open::shared;
@@ -42,7 +43,11 @@ impl StoreBuilder<Types, Journal, Applier, TempDir> for Builder {
         let snapshots = directory.path().join("snapshots");
         let snapshots = Snapshots::open(Arc::new(RealDisk), &snapshots).unwrap();
         let snapshots = Arc::new(SnapshotStore::open(snapshots).unwrap());
-        let applier = Applier::new(Arc::new(shared(1)), snapshots, None);
+        let applier = Applier::new(
+            Arc::new(shared(1, ClusterClock::default())),
+            snapshots,
+            None,
+        );
         Ok((directory, journal, applier))
     }
 }

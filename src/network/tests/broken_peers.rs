@@ -80,10 +80,10 @@ async fn hellos_that_cannot_be_read_are_refused_by_name() {
         found: 9,
     };
     assert_eq!(reply_to(b"lockring\0\0\0\x09whatever").await, Err(refusal));
-    assert_eq!(
-        reply_to(b"lockring\0\0\0\x01\xff").await,
-        Err(Refusal::Malformed)
-    );
+    let mut malformed = b"lockring".to_vec();
+    malformed.extend_from_slice(&hello::FORMAT.to_be_bytes());
+    malformed.push(0xff);
+    assert_eq!(reply_to(&malformed).await, Err(Refusal::Malformed));
 }
 
 /// After its hello a peer is trusted to be a node, and not to be without faults.

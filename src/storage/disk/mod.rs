@@ -8,6 +8,7 @@
 
 mod faulty;
 mod real;
+mod stream;
 
 use std::fmt;
 use std::io;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 pub use faulty::{FaultDisk, Operation, Tear};
 pub use real::RealDisk;
+pub use stream::DiskStream;
 
 /// A file system, or something that behaves as badly as one.
 pub trait Disk: Send + Sync + fmt::Debug {

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes};
 
 use super::{SnapshotError, SnapshotName, Snapshots, WRITING, failed};
-use crate::storage::disk::{self, DiskFile};
+use crate::storage::disk::{self, DiskFile, DiskStream};
 
 const MAGIC: [u8; 8] = *b"locksnp\x01";
 const META_BYTES_MAX: usize = 1 << 20;
@@ -153,6 +153,20 @@ pub struct SnapshotReader {
 }
 
 impl SnapshotReader {
+    /// All of its file, from the beginning.
+    #[must_use]
+    pub fn stream(&self) -> DiskStream {
+        DiskStream::new(Arc::clone(&self.file), 0)
+    }
+
+    /// How long its file is.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn length(&self) -> Result<u64, SnapshotError> {
+        self.file.length().map_err(failed("reading", &self.path))
+    }
+
     pub(super) fn new(
         name: SnapshotName,
         path: PathBuf,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::file::SnapshotReader;
 use super::{PART, SnapshotError, SnapshotName, Snapshots, failed};
-use crate::storage::disk::DiskFile;
+use crate::storage::disk::{DiskFile, DiskStream};
 
 /// After so many bytes the file is synced, so that the last sync does not hold up the log's.
 const BYTES_PER_SYNC: u64 = 8 << 20;
@@ -45,6 +45,12 @@ impl IncomingSnapshot {
             file,
             synced: offset,
         })
+    }
+
+    /// Where the bytes go that come next.
+    #[must_use]
+    pub fn stream(&self) -> DiskStream {
+        DiskStream::new(Arc::clone(&self.file), self.offset)
     }
 
     /// Makes it a snapshot, after reading all of it. A damaged one is removed and reported.

@@ -13,7 +13,7 @@
 //! record = kind, length, batch number, sum of the head │ payload │ sum of the payload, end
 //! ```
 //!
-//! **One thread writes.** Callers change the log in memory and queue a request; the thread takes
+//! **One thread writes** (or a simulation, in turns). Callers change the log in memory and queue a request; the thread takes
 //! all that is queued, writes it as one batch, syncs once, then runs the callbacks in order. So
 //! votes and entries reach the disk in the order of the calls, and a hundred writers share one
 //! sync. A purge only writes a record; files are deleted behind everybody's back.
@@ -76,6 +76,8 @@ pub struct Options {
     pub queue_bytes_max: usize,
     /// Who looks after the files.
     pub files: FileCare,
+    /// Who writes.
+    pub writing: Writing,
 }
 
 /// Who makes files ready and deletes them.
@@ -87,6 +89,16 @@ pub enum FileCare {
     Inline,
 }
 
+/// Who writes what is queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writing {
+    /// A thread, as soon as there is something.
+    Thread,
+    /// Whoever calls [`Wal::turn`], and [`Wal::close`]: a simulation decides when and in which
+    /// order things happen.
+    InTurns,
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -94,6 +106,7 @@ impl Default for Options {
             cache_bytes: 8 << 20,
             queue_bytes_max: 64 << 20,
             files: FileCare::Background,
+            writing: Writing::Thread,
         }
     }
 }
@@ -158,10 +171,15 @@ pub struct Wal {
     ending: Arc<Ending>,
 }
 
-/// Owns the writer thread.
+/// Owns the writer.
 struct Ending {
     shared: Arc<Shared>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    scribe: Mutex<Option<Scribe>>,
+}
+
+enum Scribe {
+    Thread(JoinHandle<()>),
+    InTurns(Box<Writer>),
 }
 
 impl Wal {
@@ -201,14 +219,11 @@ impl Wal {
         let shared = Arc::new(Shared::new(view, poison, options.queue_bytes_max));
         let mut writer = Writer::new(disk, dir.clone(), options.segment_bytes, upkeep, &replay);
         writer.settle(&shared)?;
-        let written = Arc::clone(&shared);
-        let thread = std::thread::Builder::new()
-            .name("wal-writer".to_owned())
-            .spawn(move || writer.run(&written))
-            .map_err(WalError::io("starting the thread that writes", &dir))?;
+        let scribe = Scribe::begin(options.writing, writer, Arc::clone(&shared));
+        let scribe = scribe.map_err(WalError::io("starting the thread that writes", &dir))?;
         let ending = Ending {
             shared: Arc::clone(&shared),
-            thread: Mutex::new(Some(thread)),
+            scribe: Mutex::new(Some(scribe)),
         };
         Ok((
             Self {
@@ -349,6 +364,14 @@ impl Wal {
         gather(range.start, sources)
     }
 
+    /// Writes what is queued as one batch and tells its callbacks, if the log has no thread for
+    /// that ([`Writing::InTurns`]).
+    pub fn turn(&self) {
+        if let Some(Scribe::InTurns(writer)) = &mut *self.ending.scribe.lock() {
+            writer.turn(&self.shared);
+        }
+    }
+
     /// Writes what is queued, and the newest commit, and ends the thread. Blocks until it has.
     pub fn close(&self) {
         self.ending.end();
@@ -412,17 +435,33 @@ fn invalid(what: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, what)
 }
 
+impl Scribe {
+    fn begin(writing: Writing, writer: Writer, shared: Arc<Shared>) -> io::Result<Self> {
+        match writing {
+            Writing::InTurns => Ok(Self::InTurns(Box::new(writer))),
+            Writing::Thread => std::thread::Builder::new()
+                .name("wal-writer".to_owned())
+                .spawn(move || writer.run(&shared))
+                .map(Self::Thread),
+        }
+    }
+}
+
 impl Ending {
     fn end(&self) {
         self.shared.close();
-        let thread = self.thread.lock().take();
-        // The last handle may be dropped by a callback, in the thread itself: it ends by itself.
-        let Some(thread) = thread.filter(|it| it.thread().id() != std::thread::current().id())
-        else {
-            return;
-        };
-        if thread.join().is_err() {
-            tracing::error!("the thread that writes the log panicked");
+        let scribe = self.scribe.lock().take();
+        match scribe {
+            None => {}
+            Some(Scribe::InTurns(writer)) => writer.run(&self.shared),
+            // The last handle may be dropped by a callback, in the thread itself: it ends by
+            // itself.
+            Some(Scribe::Thread(it)) if it.thread().id() == std::thread::current().id() => {}
+            Some(Scribe::Thread(thread)) => {
+                if thread.join().is_err() {
+                    tracing::error!("the thread that writes the log panicked");
+                }
+            }
         }
     }
 }

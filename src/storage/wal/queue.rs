@@ -106,6 +106,26 @@ impl Shared {
         while state.queue.is_empty() && !state.closing {
             self.work.wait(&mut state);
         }
+        self.take_from(&mut state, requests, records)
+    }
+
+    /// Takes all of the work, if there is any.
+    pub(super) fn try_take(
+        &self,
+        requests: &mut Vec<Request>,
+        records: &mut Vec<Record>,
+    ) -> Option<bool> {
+        let mut state = self.state.lock();
+        let idle = state.queue.is_empty() && !state.closing;
+        (!idle).then(|| self.take_from(&mut state, requests, records))
+    }
+
+    fn take_from(
+        &self,
+        state: &mut State,
+        requests: &mut Vec<Request>,
+        records: &mut Vec<Record>,
+    ) -> bool {
         mem::swap(&mut state.queue, requests);
         records.extend(state.committed.take().map(Record::Committed));
         if state.queue_bytes > self.queue_bytes_max {

@@ -40,6 +40,8 @@ pub(super) struct Writer {
     vote: Option<Bytes>,
     committed: Option<Bytes>,
     purged: Option<(u64, Bytes)>,
+    /// What was taken off the queue and is not written yet.
+    records: Vec<Record>,
     buffer: Vec<u8>,
     places: Vec<Place>,
 }
@@ -95,6 +97,7 @@ impl Writer {
             vote: replay.recovered.vote.clone(),
             committed: replay.recovered.committed.clone(),
             purged: replay.recovered.purged.clone(),
+            records: Vec::new(),
             buffer: Vec::new(),
             places: Vec::new(),
         }
@@ -125,49 +128,63 @@ impl Writer {
     pub(super) fn run(mut self, shared: &Shared) {
         let _watch = PanicWatch(shared);
         let mut requests = Vec::new();
-        let mut records = Vec::new();
-        let mut callbacks: Vec<Done> = Vec::new();
         loop {
-            let open = shared.take(&mut requests, &mut records);
-            for request in requests.drain(..) {
-                let done = match request {
-                    Request::Append {
-                        first,
-                        entries,
-                        done,
-                    } => {
-                        let indexed = (first..).zip(entries);
-                        records
-                            .extend(indexed.map(|(index, bytes)| Record::Entry { index, bytes }));
-                        Some(done)
-                    }
-                    Request::Note { record, done } => {
-                        records.push(record);
-                        done
-                    }
-                };
-                callbacks.extend(done);
-            }
-            if planted::is(Plant::AckBeforeSync) {
-                /// Planted: so many records are promised before any is written.
-                const PROMISED_MAX: usize = 64;
-                callbacks
-                    .drain(..)
-                    .for_each(|done| done(shared.poison.check()));
-                if open && records.len() < PROMISED_MAX {
-                    continue;
-                }
-            }
-            self.commit(shared, &records);
-            for done in callbacks.drain(..) {
-                done(shared.poison.check());
-            }
-            records.clear();
+            let open = shared.take(&mut requests, &mut self.records);
+            self.serve(shared, &mut requests, open);
             if !open {
                 break;
             }
         }
         self.upkeep.stop();
+    }
+
+    /// One step of [`Self::run`], if there is anything to do.
+    pub(super) fn turn(&mut self, shared: &Shared) {
+        let mut requests = Vec::new();
+        if let Some(open) = shared.try_take(&mut requests, &mut self.records) {
+            self.serve(shared, &mut requests, open);
+        }
+    }
+
+    /// Writes what was taken, and tells whoever waits for it. `open` unless it is the last.
+    fn serve(&mut self, shared: &Shared, requests: &mut Vec<Request>, open: bool) {
+        let mut callbacks: Vec<Done> = Vec::new();
+        let mut records = std::mem::take(&mut self.records);
+        for request in requests.drain(..) {
+            let done = match request {
+                Request::Append {
+                    first,
+                    entries,
+                    done,
+                } => {
+                    let indexed = (first..).zip(entries);
+                    records.extend(indexed.map(|(index, bytes)| Record::Entry { index, bytes }));
+                    Some(done)
+                }
+                Request::Note { record, done } => {
+                    records.push(record);
+                    done
+                }
+            };
+            callbacks.extend(done);
+        }
+        if planted::is(Plant::AckBeforeSync) {
+            /// Planted: so many records are promised before any is written.
+            const PROMISED_MAX: usize = 64;
+            callbacks
+                .drain(..)
+                .for_each(|done| done(shared.poison.check()));
+            if open && records.len() < PROMISED_MAX {
+                self.records = records;
+                return;
+            }
+        }
+        self.commit(shared, &records);
+        for done in callbacks.drain(..) {
+            done(shared.poison.check());
+        }
+        records.clear();
+        self.records = records;
     }
 
     /// Makes the records durable and lets readers know where they are; a failure is told to the

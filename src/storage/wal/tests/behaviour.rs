@@ -278,3 +278,34 @@ fn append_or_lost(wal: &Wal, index: u64) -> bool {
     wal.append(index, entries(index..index + 1), done).is_ok()
         && matches!(receive.recv(), Ok(Ok(())))
 }
+
+#[test]
+fn in_turns_nothing_is_written_or_told_before_somebody_asks() {
+    let disk = FaultDisk::new();
+    let options = Options {
+        writing: Writing::InTurns,
+        ..small(4096)
+    };
+    let (wal, _) = Wal::open(
+        Arc::new(disk.clone()),
+        Path::new(DIR),
+        options,
+        Poison::new(),
+    )
+    .unwrap();
+    let begun = disk.syncs();
+    let (done, receive) = answer();
+    wal.append(0, entries(0..3), done).unwrap();
+    let (voted, vote) = answer();
+    wal.save_vote(Bytes::from_static(b"me"), voted).unwrap();
+    assert!(receive.try_recv().is_err());
+    assert_eq!(disk.syncs(), begun);
+    wal.turn();
+    assert!(receive.try_recv().unwrap().is_ok());
+    assert!(vote.try_recv().unwrap().is_ok());
+    assert_eq!(disk.syncs(), begun + 1, "all that was queued is one batch");
+    wal.append(3, entries(3..4), Box::new(|_| ())).unwrap();
+    wal.close();
+    let (_, recovered) = open(&disk, 4096).unwrap();
+    assert_eq!(recovered.entries, 0..4);
+}

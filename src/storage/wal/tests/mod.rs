@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 use bytes::Bytes;
 
-use super::{Done, FileCare, Options, Recovered, Wal, WalError};
+use super::{Done, FileCare, Options, Recovered, Wal, WalError, Writing};
 use crate::storage::Poison;
 use crate::storage::disk::FaultDisk;
 
@@ -25,6 +25,7 @@ fn small(segment_bytes: u64) -> Options {
         cache_bytes: 256,
         queue_bytes_max: 1 << 20,
         files: FileCare::Inline,
+        writing: Writing::Thread,
     }
 }
 

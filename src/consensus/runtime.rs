@@ -1,0 +1,106 @@
+//! The runtime as openraft sees it: tokio, but for chance.
+//!
+//! openraft draws its election timeouts from a random generator of its runtime. Tokio's cannot be
+//! seeded; this one begins each sequence with a number drawn by `chance.rs`, which a simulation
+//! can have again. Everything else is handed on.
+
+use std::future::Future;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use openraft::OptionalSend;
+use openraft::async_runtime::AsyncRuntime;
+use openraft::impls::TokioRuntime;
+use openraft_rt::deterministic_rng::DeterministicRng;
+
+use crate::chance;
+
+type Seeded = DeterministicRng<TokioRuntime>;
+
+/// See the module's text.
+#[derive(Debug)]
+pub(super) struct Drawn(TokioRuntime);
+
+impl AsyncRuntime for Drawn {
+    type JoinError = <TokioRuntime as AsyncRuntime>::JoinError;
+    type JoinHandle<T: OptionalSend + 'static> = <TokioRuntime as AsyncRuntime>::JoinHandle<T>;
+    type Sleep = <TokioRuntime as AsyncRuntime>::Sleep;
+    type Instant = <TokioRuntime as AsyncRuntime>::Instant;
+    type TimeoutError = <TokioRuntime as AsyncRuntime>::TimeoutError;
+    type Timeout<R, T: Future<Output = R> + OptionalSend> =
+        <TokioRuntime as AsyncRuntime>::Timeout<R, T>;
+    type ThreadLocalRng = <Seeded as AsyncRuntime>::ThreadLocalRng;
+    type Mpsc = <TokioRuntime as AsyncRuntime>::Mpsc;
+    type Watch = <TokioRuntime as AsyncRuntime>::Watch;
+    type Oneshot = <TokioRuntime as AsyncRuntime>::Oneshot;
+    type Mutex<T: OptionalSend + 'static> = <TokioRuntime as AsyncRuntime>::Mutex<T>;
+
+    fn spawn<T>(future: T) -> Self::JoinHandle<T::Output>
+    where
+        T: Future + OptionalSend + 'static,
+        T::Output: OptionalSend + 'static,
+    {
+        TokioRuntime::spawn(future)
+    }
+
+    fn sleep(duration: Duration) -> Self::Sleep {
+        TokioRuntime::sleep(duration)
+    }
+
+    fn sleep_until(deadline: Self::Instant) -> Self::Sleep {
+        TokioRuntime::sleep_until(deadline)
+    }
+
+    fn timeout<R, F: Future<Output = R> + OptionalSend>(
+        duration: Duration,
+        future: F,
+    ) -> Self::Timeout<R, F> {
+        TokioRuntime::timeout(duration, future)
+    }
+
+    fn timeout_at<R, F: Future<Output = R> + OptionalSend>(
+        deadline: Self::Instant,
+        future: F,
+    ) -> Self::Timeout<R, F> {
+        TokioRuntime::timeout_at(deadline, future)
+    }
+
+    fn is_panic(join_error: &Self::JoinError) -> bool {
+        TokioRuntime::is_panic(join_error)
+    }
+
+    fn thread_rng() -> Self::ThreadLocalRng {
+        let drawn = Seeded::scope(chance::draw(), async { Seeded::thread_rng() });
+        drawn
+            .now_or_never()
+            .expect("nothing is awaited in the block above")
+    }
+
+    fn new(threads: usize) -> Self {
+        Self(TokioRuntime::new(threads))
+    }
+
+    fn block_on<F, T>(&mut self, future: F) -> T
+    where
+        F: Future<Output = T>,
+    {
+        self.0.block_on(future)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repeated_seed_draws_the_same_timeouts() {
+        let drawn = |seed| {
+            chance::repeat_from(seed);
+            let config = openraft::Config::default();
+            let timeouts = (0..4).map(|_| config.new_rand_election_timeout::<Drawn>());
+            timeouts.collect::<Vec<u64>>()
+        };
+        assert_eq!(drawn(3), drawn(3));
+        assert_ne!(drawn(3), drawn(4));
+    }
+}
