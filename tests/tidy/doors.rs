@@ -15,7 +15,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "client/examples/",
         ],
     ),
-    ("axum", &["src/http/"]),
+    ("axum", &["src/http/", "tests/stores/"]),
     ("clap", &["src/cli/", "src/main.rs", "jepsen-lite/"]),
     ("clap_complete", &["src/cli/"]),
     ("openraft", &["src/consensus/"]),
