@@ -1,43 +1,26 @@
 //! The contract's calls, one method each: for tools, and for callers that keep sessions and
 //! fences themselves. Services want [`crate::Session`] and [`crate::LockGuard`].
 
+mod acquire;
+mod leases;
+
 use std::fmt::Write;
 use std::time::Duration;
 
 use lockring_core::LockName;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::time::Instant;
 
 use crate::client::{Answer, Client};
 use crate::connection::Method;
 use crate::error::Error;
 use crate::wire::{
-    Acquire, AddNode, Check, Closed, Cluster, Consistency, Granted, LeaderIs, Lock, LockPage,
-    LocksQuery, OpenSession, Opened, POLL_WINDOW_MS, Queued, Release, Released, Renewed, Session,
+    AddNode, Closed, Cluster, Consistency, LeaderIs, OpenSession, Opened, Renewed, Session,
     SessionPage, SessionsQuery, TransferLeader, route,
 };
 
-/// The least time from one poll of a place to the next; a server that answers 202 at once, again
-/// and again, is not asked more often.
-const POLL_MIN: Duration = Duration::from_millis(50);
-
-/// What an acquire came to.
-enum Acquired {
-    Granted(Granted),
-    Queued(Queued),
-}
-
 fn json<T: DeserializeOwned>(_: u16, body: &[u8]) -> serde_json::Result<T> {
     serde_json::from_slice(body)
-}
-
-fn acquired(status: u16, body: &[u8]) -> serde_json::Result<Acquired> {
-    if status == 202 {
-        serde_json::from_slice(body).map(Acquired::Queued)
-    } else {
-        serde_json::from_slice(body).map(Acquired::Granted)
-    }
 }
 
 fn written(body: &impl Serialize) -> Vec<u8> {
@@ -134,6 +117,15 @@ impl Client {
             .await
     }
 
+    /// Ends a session as an operator, who knows the first eight digits of its id.
+    ///
+    /// # Errors
+    /// [`Error`]; `session_gone` if no live session begins so.
+    pub async fn end_session(&self, first_digits: &str, reason: &str) -> Result<Closed, Error> {
+        let path = route::end_session(first_digits, reason);
+        self.change(Method::Delete, path, Vec::new()).await
+    }
+
     /// Gets one session, whose whole id the caller must know.
     ///
     /// # Errors
@@ -154,76 +146,6 @@ impl Client {
             .with("consistency", consistency(query.consistency))
             .with("min_revision", query.min_revision);
         self.read(format!("{}{fields}", route::SESSIONS)).await
-    }
-
-    /// Acquires a lock, waiting as long as `acquire.wait_ms` says, over polls and failovers.
-    ///
-    /// If the future is dropped, its connection closes and the place in the queue is given up; a
-    /// lease that was granted in that very moment remains with the session.
-    ///
-    /// # Errors
-    /// [`Error`]; `held` after a try, `wait_timeout` after a wait.
-    pub async fn acquire_lock(&self, name: &str, acquire: &Acquire) -> Result<Granted, Error> {
-        lock_name(name)?;
-        let mut request = self.act(Method::Post, route::acquire(name), written(acquire));
-        let wait = Duration::from_millis(acquire.wait_ms.unwrap_or(0));
-        let poll = wait.min(Duration::from_millis(POLL_WINDOW_MS));
-        request.attempt = request.attempt.saturating_add(poll);
-        let deadline = Instant::now() + request.within.saturating_add(wait);
-        loop {
-            let asked = Instant::now();
-            request.within = deadline.saturating_duration_since(asked);
-            match self.call(&mut request, acquired).await?.body {
-                Acquired::Granted(granted) => return Ok(granted),
-                // The place is ours for as long as the next poll comes soon, under the same key.
-                Acquired::Queued(queued) => {
-                    let latest = asked + Duration::from_millis(queued.retry_after_ms);
-                    tokio::time::sleep_until(latest.min(asked + POLL_MIN)).await;
-                }
-            }
-        }
-    }
-
-    /// Releases a lock.
-    ///
-    /// # Errors
-    /// [`Error`]; `fence_stale` if the session does not hold the lock under that fence.
-    pub async fn release_lock(&self, name: &str, release: &Release) -> Result<(), Error> {
-        let path = route::release(name);
-        let Released { .. } = self.change(Method::Post, path, written(release)).await?;
-        Ok(())
-    }
-
-    /// Gets one lock: who holds it, who waits. A free lock is `free`, not an error.
-    ///
-    /// # Errors
-    /// [`Error`].
-    pub async fn get_lock(&self, name: &str) -> Result<Lock, Error> {
-        lock_name(name)?;
-        self.read(route::lock(name)).await
-    }
-
-    /// Lists locks in use, a page at a time.
-    ///
-    /// # Errors
-    /// [`Error`].
-    pub async fn list_locks(&self, query: &LocksQuery) -> Result<LockPage, Error> {
-        let Query(fields) = Query::default()
-            .with("prefix", query.prefix.as_ref())
-            .with("after", query.after.as_ref())
-            .with("limit", query.limit)
-            .with("consistency", consistency(query.consistency))
-            .with("min_revision", query.min_revision);
-        self.read(format!("{}{fields}", route::LOCKS)).await
-    }
-
-    /// Asks whether a lease with that fence is in force.
-    ///
-    /// # Errors
-    /// [`Error`].
-    pub async fn check_fence(&self, name: &str, fence: u64) -> Result<Check, Error> {
-        lock_name(name)?;
-        self.read(route::check(name, fence)).await
     }
 
     /// The cluster: its leader and its nodes.

@@ -1,8 +1,11 @@
 //! The client: one call, asked of the right server until it is answered or its time is over.
 
+mod streaming;
+
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::connection::{Call, Connection, Method, visible};
@@ -39,6 +42,18 @@ struct Inner {
     token: Option<String>,
     keys: Keys,
     times: Times,
+    /// How many sessions are being kept.
+    keepers: watch::Sender<usize>,
+}
+
+/// That a session is being kept.
+#[derive(Debug)]
+pub(crate) struct Running(Client);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.inner.keepers.send_modify(|keepers| *keepers -= 1);
+    }
 }
 
 /// How long things may take.
@@ -133,6 +148,7 @@ impl ClientBuilder {
             token,
             keys: Keys::draw()?,
             times,
+            keepers: watch::Sender::new(0),
         };
         Ok(Client {
             inner: Arc::new(inner),
@@ -204,6 +220,31 @@ impl Client {
             tls: None,
             times,
         }
+    }
+
+    /// Waits until nothing of this client's sessions is left to be done in the background: all are
+    /// closed or lost. Sessions close when their last handle is dropped, in the background; a
+    /// program that ends meanwhile leaves their locks to their TTLs.
+    ///
+    /// ```no_run
+    /// # async fn example(client: lockring_client::Client) -> Result<(), lockring_client::Error> {
+    /// let session = client.session().open().await?;
+    /// drop(session.acquire("reports/nightly").await?);
+    /// drop(session);
+    /// client.settled().await; // Now the lock is free.
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn settled(&self) {
+        let mut keepers = self.inner.keepers.subscribe();
+        let settled = keepers.wait_for(|keepers| *keepers == 0).await;
+        settled.expect("the sender is in self");
+    }
+
+    /// A session begins to be kept, until what is returned is dropped.
+    pub(crate) fn running(&self) -> Running {
+        self.inner.keepers.send_modify(|keepers| *keepers += 1);
+        Running(self.clone())
     }
 
     /// A read, with the client's times.
@@ -312,6 +353,7 @@ impl Client {
             if Instant::now() + pause >= deadline {
                 return Err(error);
             }
+            tracing::debug!(server = site.endpoint.url(), %error, ?pause, "to be asked again");
             tokio::time::sleep(pause).await;
         }
     }

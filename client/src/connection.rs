@@ -19,7 +19,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::endpoint::Endpoint;
-use crate::reply::{Progress, Reply, ReplyReader};
+use crate::reply::{Begun, Progress, Reply, ReplyReader};
 
 /// The methods that the contract uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub enum Method {
     Get,
     /// Acts.
     Post,
+    /// Sets.
+    Put,
     /// Ends.
     Delete,
 }
@@ -37,6 +39,7 @@ impl Method {
         match self {
             Self::Get => "GET",
             Self::Post => "POST",
+            Self::Put => "PUT",
             Self::Delete => "DELETE",
         }
     }
@@ -178,6 +181,44 @@ impl Connection {
     /// `InvalidData` for a reply that is not HTTP, `InvalidInput` for a call that cannot be
     /// written. After any of them, and after a call that was dropped, the connection is spent.
     pub async fn call(&mut self, call: Call<'_>) -> io::Result<Reply<'_>> {
+        self.send(call).await?;
+        let mut ended = false;
+        while let Progress::Incomplete = self.reader.advance(ended)? {
+            ended = self.read().await?;
+        }
+        self.reusable = self.reader.keeps_alive();
+        Ok(self.reader.reply())
+    }
+
+    /// Sends one request and reads the head of its reply, whose body may never end: it is read
+    /// with [`Self::piece`], and the connection is spent with it.
+    pub(crate) async fn begin(&mut self, call: Call<'_>) -> io::Result<Begun> {
+        self.send(call).await?;
+        let mut ended = false;
+        loop {
+            if let Some(begun) = self.reader.begin(ended)? {
+                return Ok(begun);
+            }
+            ended = self.read().await?;
+        }
+    }
+
+    /// Adds to `into` what has come of the body since, waiting for some. `true` at its end.
+    ///
+    /// Nothing is lost when the future is dropped.
+    pub(crate) async fn piece(&mut self, into: &mut Vec<u8>) -> io::Result<bool> {
+        let before = into.len();
+        let mut closed = false;
+        loop {
+            let ended = self.reader.take(into, closed)?;
+            if ended || into.len() > before {
+                return Ok(ended);
+            }
+            closed = self.read().await?;
+        }
+    }
+
+    async fn send(&mut self, call: Call<'_>) -> io::Result<()> {
         if !std::mem::replace(&mut self.reusable, false) {
             return Err(io::Error::new(
                 io::ErrorKind::NotConnected,
@@ -187,14 +228,14 @@ impl Connection {
         write_request(&mut self.request, &self.headers, call)?;
         self.stream.write_all(&self.request).await?;
         self.reader.reset();
-        let mut ended = false;
-        while let Progress::Incomplete = self.reader.advance(ended)? {
-            let buffer = self.reader.buffer();
-            buffer.reserve(READ_BYTES);
-            ended = self.stream.read_buf(buffer).await? == 0;
-        }
-        self.reusable = self.reader.keeps_alive();
-        Ok(self.reader.reply())
+        Ok(())
+    }
+
+    /// Reads what is there; `true` when the server has closed.
+    async fn read(&mut self) -> io::Result<bool> {
+        let buffer = self.reader.buffer();
+        buffer.reserve(READ_BYTES);
+        Ok(self.stream.read_buf(buffer).await? == 0)
     }
 
     /// Whether another call can be made, as far as can be told without sending one: the server may

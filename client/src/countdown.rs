@@ -25,9 +25,16 @@ const DRIFT: u32 = 100;
 pub struct BootTime(u64);
 
 impl BootTime {
+    /// The end of time, which nothing reaches.
+    pub(crate) const NEVER: Self = Self(u64::MAX);
+
     /// Now.
     #[must_use]
     pub fn now() -> Self {
+        #[cfg(test)]
+        if let Some(now) = crate::tests::simulated_nanos() {
+            return Self(now);
+        }
         #[cfg(any(target_os = "linux", target_os = "android"))]
         let clock = rustix::time::ClockId::Boottime;
         // Elsewhere the monotonic clock is the nearest there is; on Apple's systems it is the same.
@@ -68,8 +75,13 @@ pub(crate) struct Countdown {
 
 impl Countdown {
     pub(crate) fn new(sent: BootTime, promised: Duration) -> Self {
+        Self::until(end_of(sent, promised))
+    }
+
+    /// One that ends then.
+    pub(crate) const fn until(end: BootTime) -> Self {
         Self {
-            end: AtomicU64::new(end_of(sent, promised).0),
+            end: AtomicU64::new(end.0),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::wire::{Certainty, ErrorCode, GoneCause, Problem};
+use crate::wire::{Certainty, ErrorCode, GoneCause, Problem, Retry};
 
 /// Why a call brought nothing.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -27,8 +27,8 @@ pub enum Error {
         /// Whether anything may have come of the call.
         certainty: Certainty,
     },
-    /// The session ended, so that the call has lost its sense.
-    #[error("the session is lost: {0}")]
+    /// The lease or its session ended, so that the call has lost its sense.
+    #[error("lost: {0}")]
     Lost(LostCause),
     /// Somebody answered, but not in the words of the contract; a proxy, or another service.
     #[error("an answer with status {status} that is not of the contract: {detail}")]
@@ -80,6 +80,16 @@ impl Error {
         }
     }
 
+    /// Whether the same call may succeed elsewhere or later.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Self::Refused { problem, .. } => problem.code.retry() != Retry::Never,
+            Self::Foreign { status, .. } => matches!(status, 502..=504),
+            Self::NoAnswer { .. } => true,
+            Self::Lost(_) | Self::Invalid { .. } => false,
+        }
+    }
+
     /// Whether the lock was simply held by another: at once for a try, all the while for a wait.
     #[must_use]
     pub fn is_held(&self) -> bool {
@@ -87,16 +97,34 @@ impl Error {
     }
 }
 
-/// Why a session, and with it every lease that it had, is no longer this client's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why a lease, or a session with every lease that it had, is no longer this client's.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LostCause {
     /// No renewal was answered for so long that the session may have expired. It may also still
     /// live for a moment; nobody knows, so nobody may act as if it did.
     Unreachable,
-    /// The service says that it is gone.
+    /// The service says that the session is gone.
     Gone(GoneCause),
-    /// This client closed it.
+    /// This client closed the session.
     Closed,
+    /// The lease was held for as long as it may be.
+    MaxHold,
+    /// An operator ended the lease.
+    Broken {
+        /// In the operator's words.
+        reason: String,
+    },
+    /// The lease was asked back, and not given back in time.
+    Revoked {
+        /// In the words of whoever asked.
+        reason: String,
+    },
+    /// The lease was given to another session.
+    Transferred,
+    /// The session acquired the lock anew, in another mode, and has another lease of it now.
+    Replaced,
+    /// The session does not have the lease any more, and what became of it was not told.
+    Released,
 }
 
 impl std::fmt::Display for LostCause {
@@ -105,6 +133,12 @@ impl std::fmt::Display for LostCause {
             Self::Unreachable => f.write_str("no renewal was answered in time"),
             Self::Gone(cause) => cause.fmt(f),
             Self::Closed => f.write_str("this client closed it"),
+            Self::MaxHold => f.write_str("it was held for as long as it may be"),
+            Self::Broken { reason } => write!(f, "an operator ended it: {reason}"),
+            Self::Revoked { reason } => write!(f, "it was asked back: {reason}"),
+            Self::Transferred => f.write_str("it was given to another session"),
+            Self::Replaced => f.write_str("the session has it in another mode now"),
+            Self::Released => f.write_str("the session does not have it any more"),
         }
     }
 }

@@ -5,10 +5,14 @@ use std::time::Duration;
 
 use lockring_core::Fence;
 
+use crate::acquire::LockRequest;
+use crate::countdown::BootTime;
 use crate::error::{Error, LostCause};
+use crate::lease::{Lease, Revocation};
 use crate::ledger::Ending;
-use crate::session::{Owner, Shared};
-use crate::wire::Release;
+use crate::owner::{Owner, Shared};
+use crate::session::{Session, State};
+use crate::wire::{Mode, Release, SetValue, Transfer};
 
 /// A lease of one lock. Dropping it releases the lock in the background; [`Self::release`] waits
 /// for the answer.
@@ -18,7 +22,8 @@ use crate::wire::Release;
 /// clock and the write that follows it, the process may be paused for longer than its lease lasts.
 ///
 /// Acquiring again what the session already holds gives a second guard for the same lease, under
-/// the same fence; the lock is released with the last of them.
+/// the same fence; the lock is released with the last of them. Acquiring it in another mode gives a
+/// new lease under a new fence ([`Self::upgrade`], [`Self::downgrade`]), and ends the one before.
 ///
 /// ```no_run
 /// # async fn example(session: lockring_client::Session) -> Result<(), lockring_client::Error> {
@@ -36,16 +41,16 @@ use crate::wire::Release;
 pub struct LockGuard {
     owner: Arc<Owner>,
     lock: String,
-    fence: Fence,
+    lease: Arc<Lease>,
     standing: bool,
 }
 
 impl LockGuard {
-    pub(crate) const fn new(owner: Arc<Owner>, lock: String, fence: Fence) -> Self {
+    pub(crate) const fn new(owner: Arc<Owner>, lock: String, lease: Arc<Lease>) -> Self {
         Self {
             owner,
             lock,
-            fence,
+            lease,
             standing: true,
         }
     }
@@ -58,8 +63,14 @@ impl LockGuard {
 
     /// The number of this grant, higher than that of every grant before it.
     #[must_use]
-    pub const fn fence(&self) -> Fence {
-        self.fence
+    pub fn fence(&self) -> Fence {
+        self.lease.fence
+    }
+
+    /// How it shares the lock.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.lease.mode
     }
 
     /// The id of the session that holds it.
@@ -72,19 +83,131 @@ impl LockGuard {
     /// it is lost. It asks nobody.
     #[must_use]
     pub fn remaining(&self) -> Duration {
-        self.owner.shared.remaining()
+        let now = BootTime::now();
+        let session = self.owner.shared.countdown.remaining(now);
+        session.min(self.lease.remaining(now))
     }
 
-    /// Whether it can be relied on at this moment. It asks nobody.
+    /// Whether it can be relied on at this moment. It asks nobody: it reads a clock and two
+    /// numbers, which takes some tens of nanoseconds, so it may stand in the innermost loop.
     #[must_use]
     pub fn is_valid(&self) -> bool {
         !self.remaining().is_zero()
     }
 
-    /// Waits until the lease is lost, and says why. It ends by this machine's own clock even when
-    /// the cluster cannot be reached.
+    /// How it fares.
+    #[must_use]
+    pub fn state(&self) -> State {
+        match self.lease.cause() {
+            Some(cause) => State::Lost(cause),
+            None => self.owner.shared.state.borrow().clone(),
+        }
+    }
+
+    /// Waits until the lease is lost, and says why. Its expiry and the end of its longest hold are
+    /// told by this machine's own clock, before anybody else can be granted the lock, also when
+    /// the cluster cannot be reached; what an operator does is told as soon as it is heard of.
     pub async fn lost(&self) -> LostCause {
-        self.owner.shared.lost().await
+        self.loss().await
+    }
+
+    /// The same, for a task that does not have the guard; it keeps the session alive.
+    pub(crate) fn loss(&self) -> impl Future<Output = LostCause> + Send + use<> {
+        let (owner, lease) = (self.owner.clone(), self.lease.clone());
+        async move {
+            tokio::select! {
+                biased;
+                cause = lease.ended() => cause,
+                cause = owner.shared.lost() => cause,
+            }
+        }
+    }
+
+    /// Waits until somebody wants the lock back. To give it back, release it; it is taken at the
+    /// deadline.
+    pub async fn revoke_requested(&self) -> Revocation {
+        self.lease.asked_back().await
+    }
+
+    /// Changes what the lease is seen with by others, at most 1 KiB.
+    ///
+    /// # Errors
+    /// `fence_stale` or [`Error::Lost`] when the lease has ended.
+    pub async fn set_value(&self, value: impl Into<String>) -> Result<(), Error> {
+        let body = SetValue {
+            session: self.owner.shared.id.clone(),
+            fence: self.lease.fence.number(),
+            value: value.into(),
+        };
+        let set = self.owner.shared.client.set_value(&self.lock, &body);
+        self.while_held(set).await
+    }
+
+    /// Turns a shared lease into an exclusive one, with a new fence: waits so long for the other
+    /// holders to leave, before everybody who waits in the queue. Meanwhile, and when nothing comes
+    /// of it, the shared lease stays.
+    ///
+    /// # Errors
+    /// `wait_timeout`, or `held` without a wait: [`Error::is_held`]; `deadlock` when another holder
+    /// is already waiting for the same: one of the two has to release.
+    pub async fn upgrade(&mut self, wait: Duration) -> Result<(), Error> {
+        self.change(Mode::Exclusive, wait).await
+    }
+
+    /// Turns an exclusive lease into a shared one, at once, with a new fence.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] when the lease has ended.
+    pub async fn downgrade(&mut self) -> Result<(), Error> {
+        self.change(Mode::Shared, Duration::ZERO).await
+    }
+
+    async fn change(&mut self, mode: Mode, wait: Duration) -> Result<(), Error> {
+        if let Some(cause) = self.lease.cause() {
+            return Err(Error::Lost(cause));
+        }
+        let session = Session {
+            owner: self.owner.clone(),
+        };
+        let request = LockRequest::new(&session, self.lock.clone()).mode(mode);
+        // The guard of the lease before goes, and stands for nothing if there is another lease.
+        *self = request.acquire_for(wait).await?;
+        Ok(())
+    }
+
+    /// Gives the lease to another session, without a moment in which the lock is free. `to` is its
+    /// id, or the eight digits of it that others see. Its owner gets a guard by acquiring the lock,
+    /// which it already holds then.
+    ///
+    /// Returns the fence of the new lease. This one is lost, with all its guards.
+    ///
+    /// # Errors
+    /// `session_gone` when there is no such session, `upgrade_conflict` when it already has to do
+    /// with the lock; then this lease stays.
+    pub async fn transfer(&self, to: impl Into<String>) -> Result<Fence, Error> {
+        let body = Transfer {
+            session: self.owner.shared.id.clone(),
+            fence: self.lease.fence.number(),
+            to: to.into(),
+        };
+        let client = &self.owner.shared.client;
+        let transfer = client.transfer_lock(&self.lock, &body);
+        let transferred = self.while_held(transfer).await?;
+        let mut ledger = self.owner.shared.ledger();
+        ledger.ended(&self.lock, self.lease.fence, LostCause::Transferred);
+        Ok(Fence::claimed(transferred.fence))
+    }
+
+    /// What a call about the lease comes to, unless it is lost meanwhile.
+    async fn while_held<T>(
+        &self,
+        call: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        tokio::select! {
+            biased;
+            cause = self.lost() => Err(Error::Lost(cause)),
+            answer = call => answer,
+        }
     }
 
     /// Releases the lock, and waits until that is on record.
@@ -98,18 +221,21 @@ impl LockGuard {
     pub async fn release(mut self) -> Result<(), Error> {
         self.standing = false;
         let shared = &self.owner.shared;
-        if !shared.ledger().release(&self.lock, self.fence) {
-            return Ok(());
+        let ours = shared.ledger().release(&self.lock, self.lease.fence);
+        if !ours {
+            // Others of this session still stand for it, or it is over.
+            let cause = self.lease.cause();
+            return cause.map_or(Ok(()), |cause| Err(Error::Lost(cause)));
         }
         let mut releasing = Releasing {
             shared,
             lock: &self.lock,
-            fence: self.fence,
+            fence: self.lease.fence,
             settled: false,
         };
         let body = Release {
             session: shared.id.clone(),
-            fence: self.fence.number(),
+            fence: self.lease.fence.number(),
         };
         let released = tokio::select! {
             biased;
@@ -130,7 +256,7 @@ impl Drop for LockGuard {
     fn drop(&mut self) {
         if self.standing {
             let shared = &self.owner.shared;
-            shared.ledger().dropped(&self.lock, self.fence);
+            shared.ledger().dropped(&self.lock, self.lease.fence);
             shared.left.notify_one();
             shared.unsure.notify_one();
         }

@@ -1,4 +1,5 @@
-//! The task that keeps one session: it renews, it releases what nobody wants, it closes.
+//! The task that keeps one session: it renews, it releases what nobody wants, it listens to what
+//! happens to the session's leases, it closes.
 //!
 //! A renewal is sent when a third of the TTL has passed, so that two can fail before the session
 //! is in danger. What decides is the countdown alone: when it has run out without a renewal, the
@@ -18,7 +19,9 @@ use crate::client::Client;
 use crate::countdown::BootTime;
 use crate::error::{Error, LostCause};
 use crate::ledger::Ending;
-use crate::session::{Shared, State};
+use crate::listener;
+use crate::owner::Shared;
+use crate::session::State;
 use crate::wire::{Closed, Release};
 
 /// Renewals are due after this share of the TTL, and tried for half of it at a time.
@@ -28,6 +31,9 @@ const RENEWALS_PER_TTL: u32 = 3;
 const LOOK_FIRST: Duration = Duration::from_millis(20);
 /// See [`LOOK_FIRST`].
 const LOOK_MAX: Duration = Duration::from_secs(2);
+
+/// How many holders and waiters of a lock are listed at most.
+const ROWS_MAX: usize = 100;
 
 /// Keeps the session until it is lost or nobody wants it; then closes it, as far as that can be
 /// done. `sent` is when it was asked for.
@@ -39,8 +45,9 @@ pub(crate) async fn keep(shared: Arc<Shared>, sent: BootTime) -> Result<Closed, 
         cause = renew(&shared, sent) => cause,
         never = release(&shared) => match never {},
         never = look(&shared) => match never {},
+        cause = listener::listen(&shared) => cause,
     };
-    shared.lose(cause);
+    shared.lose(cause.clone());
     match cause {
         // It may still live: to close it hands its locks on sooner than its TTL would.
         LostCause::Closed | LostCause::Unreachable => {
@@ -51,7 +58,13 @@ pub(crate) async fn keep(shared: Arc<Shared>, sent: BootTime) -> Result<Closed, 
                 Err(Error::Lost(cause))
             }
         }
-        LostCause::Gone(_) => Err(Error::Lost(cause)),
+        LostCause::Gone(_)
+        | LostCause::Broken { .. }
+        | LostCause::Revoked { .. }
+        | LostCause::MaxHold
+        | LostCause::Transferred
+        | LostCause::Replaced
+        | LostCause::Released => Err(Error::Lost(cause)),
     }
 }
 
@@ -86,9 +99,7 @@ async fn renew(shared: &Shared, opened: BootTime) -> LostCause {
                 if let Some(cause) = shared.gone(&error) {
                     return cause;
                 }
-                shared.tell(State::AtRisk(
-                    std::time::Instant::now() + shared.remaining(),
-                ));
+                shared.at_risk(&error);
                 // A server that refuses does so at once, and is not to be asked in a tight loop.
                 due = BootTime::now().plus(pause / 8);
             }
@@ -163,6 +174,7 @@ async fn look(shared: &Shared) -> Infallible {
             continue;
         };
         tokio::select! {
+            biased;
             () = tokio::time::sleep_until(next) => {}
             () = shared.unsure.notified() => continue,
         }
@@ -181,9 +193,11 @@ async fn look_once(shared: &Shared, look: &mut Look) -> bool {
     }
     let nothing = match find(&shared.client, &shared.id, &look.lock).await {
         Ok(Found::Lease(fence)) => {
-            shared.ledger().found(&look.lock, look.number, fence);
-            shared.left.notify_one();
-            return false;
+            if shared.ledger().found(&look.lock, look.number, fence) {
+                shared.left.notify_one();
+                return false;
+            }
+            true
         }
         Ok(Found::Nothing) => true,
         Ok(Found::MayWait) | Err(_) => false,
@@ -210,14 +224,26 @@ async fn find(client: &Client, session: &str, lock: &str) -> Result<Found, Error
     // Others' sessions are shown by their first digits; a release under the whole id and the fence
     // is refused if two sessions begin alike.
     let ours = |digits: &str| session.starts_with(digits);
+    let is_whole = |listed: usize, total: u32| u32::try_from(listed).is_ok_and(|n| n >= total);
+    // A place is looked at first: who asked for another mode has a lease and a place.
+    if view.queue.iter().any(|waiter| ours(&waiter.session))
+        || !is_whole(view.queue.len(), view.queue_total)
+    {
+        return Ok(Found::MayWait);
+    }
     if let Some(holder) = view.holders.iter().find(|holder| ours(&holder.session)) {
         return Ok(Found::Lease(Fence::claimed(holder.fence)));
     }
-    let listed = u32::try_from(view.queue.len()).unwrap_or(u32::MAX);
-    let waits = view.queue.iter().any(|waiter| ours(&waiter.session));
-    Ok(if waits || view.queue_total > listed {
-        Found::MayWait
-    } else {
-        Found::Nothing
-    })
+    if view.holders.len() < ROWS_MAX {
+        return Ok(Found::Nothing);
+    }
+    // There may be more holders than are listed; the session knows its own.
+    let session = client.get_session(session).await?;
+    Ok(
+        match session.leases.iter().find(|lease| lease.lock == lock) {
+            Some(lease) => Found::Lease(Fence::claimed(lease.fence)),
+            None if is_whole(session.leases.len(), session.leases_total) => Found::Nothing,
+            None => Found::MayWait,
+        },
+    )
 }

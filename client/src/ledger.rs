@@ -9,15 +9,20 @@
 //! - a lease is released when the last guard goes **and** nobody of this session is asking for it;
 //! - while it is being released, nobody may ask.
 //!
-//! A caller that stops asking without having heard an answer may have got the lease. It leaves the
+//! A caller that stops asking without having heard an answer may have got the lease, or have turned
+//! the one that there was into another (that is what asking in another mode does). It leaves the
 //! lock *unsure*: somebody has to look, and release what nobody stands for. Until a lease has been
 //! found others may ask; then it is theirs to stand for, and the look has become void.
 //!
 //! Nothing here does I/O or waits; the session does.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use lockring_core::Fence;
+
+use crate::error::LostCause;
+use crate::lease::Lease;
 
 /// What is left to be done for a lock that nobody of the session wants any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,11 +36,27 @@ pub(crate) enum Ending {
 /// One lock that the session has to do with.
 #[derive(Debug, Default)]
 struct Row {
-    fence: Option<Fence>,
+    lease: Option<Arc<Lease>>,
     guards: usize,
     asking: usize,
     unsure: bool,
     ending: Option<Ending>,
+}
+
+impl Row {
+    fn is(&self, fence: Fence) -> bool {
+        self.lease
+            .as_ref()
+            .is_some_and(|lease| lease.fence == fence)
+    }
+
+    /// The lease that it has is over, and its guards stand for nothing.
+    fn end_lease(&mut self, cause: LostCause) {
+        if let Some(lease) = self.lease.take() {
+            lease.end(cause);
+        }
+        self.guards = 0;
+    }
 }
 
 /// Every lock that the session has to do with: bounded by its leases and its calls under way.
@@ -63,17 +84,27 @@ impl Ledger {
         }
     }
 
-    /// It was granted, and a guard stands for it.
-    pub(crate) fn granted(&mut self, lock: &str, fence: Fence) {
+    /// It was granted, and a guard stands for it. The lease is the one that the session's other
+    /// guards have, if it has the same fence.
+    pub(crate) fn granted(&mut self, lock: &str, lease: Lease) -> Arc<Lease> {
         let row = self.row(lock);
         row.asking -= 1;
-        // Another fence is another lease: guards of the one before stand for nothing.
-        if row.fence != Some(fence) {
-            row.guards = 0;
+        if !row.is(lease.fence) {
+            row.end_lease(LostCause::Replaced);
         }
-        row.fence = Some(fence);
         row.guards += 1;
-        row.unsure = false;
+        row.lease.get_or_insert_with(|| Arc::new(lease)).clone()
+    }
+
+    /// The cluster says that a lease is over.
+    pub(crate) fn ended(&mut self, lock: &str, fence: Fence, cause: LostCause) {
+        let Some(row) = self.rows.get_mut(lock).filter(|row| row.is(fence)) else {
+            return;
+        };
+        row.end_lease(cause);
+        if row.asking == 0 && row.ending.is_none() {
+            self.rows.remove(lock);
+        }
     }
 
     /// It was refused.
@@ -126,12 +157,35 @@ impl Ledger {
         self.looks.pop_front()
     }
 
-    /// A look found a lease. If nobody has asked since, it is to be released.
-    pub(crate) fn found(&mut self, lock: &str, look: u64, fence: Fence) {
-        if self.stands(lock, look) {
-            self.row(lock).ending = Some(Ending::Release(fence));
-            self.releases.push_back((lock.to_owned(), fence));
+    /// The lease of a lock that guards stand for.
+    pub(crate) fn lease(&self, lock: &str) -> Option<Arc<Lease>> {
+        let row = self.rows.get(lock).filter(|row| row.guards > 0)?;
+        row.lease.clone()
+    }
+
+    /// All leases that guards stand for.
+    pub(crate) fn leases(&self) -> Vec<(String, Fence)> {
+        let held = self.rows.iter().filter(|(_, row)| row.guards > 0);
+        let lease = |(lock, row): (&String, &Row)| Some((lock.clone(), row.lease.as_ref()?.fence));
+        held.filter_map(lease).collect()
+    }
+
+    /// A look found a lease. `true`: nobody stands for it, and it is going to be released, if
+    /// nobody has asked since. `false`: it is the one that is known.
+    pub(crate) fn found(&mut self, lock: &str, look: u64, fence: Fence) -> bool {
+        if !self.stands(lock, look) {
+            return true;
         }
+        let row = self.row(lock);
+        if row.is(fence) && row.guards > 0 {
+            return false;
+        }
+        // Another than was known is what came of the call that left.
+        row.unsure = row.is(fence);
+        row.end_lease(LostCause::Replaced);
+        row.ending = Some(Ending::Release(fence));
+        self.releases.push_back((lock.to_owned(), fence));
+        true
     }
 
     /// Whether nobody has asked for the lock since this look was called for.
@@ -143,13 +197,22 @@ impl Ledger {
 
     /// The ending is done; a later one is left as it is.
     pub(crate) fn settle(&mut self, lock: &str, ending: Ending) {
-        if self
-            .rows
-            .get(lock)
-            .is_some_and(|row| row.ending == Some(ending))
-        {
-            self.rows.remove(lock);
+        let Some(row) = self.rows.get_mut(lock) else {
+            return;
+        };
+        if row.ending != Some(ending) {
+            return;
         }
+        row.ending = None;
+        match ending {
+            Ending::Release(fence) => {
+                if row.is(fence) {
+                    row.end_lease(LostCause::Released);
+                }
+            }
+            Ending::Look(_) => row.unsure = false,
+        }
+        self.end_unwanted(lock);
     }
 
     fn row(&mut self, lock: &str) -> &mut Row {
@@ -162,7 +225,7 @@ impl Ledger {
     /// `false` for a guard whose lease is not the current one.
     fn let_go(&mut self, lock: &str, fence: Fence) -> bool {
         match self.rows.get_mut(lock) {
-            Some(row) if row.fence == Some(fence) && row.guards > 0 => {
+            Some(row) if row.is(fence) && row.guards > 0 => {
                 row.guards -= 1;
                 true
             }
@@ -170,19 +233,23 @@ impl Ledger {
         }
     }
 
+    /// Finds out what is left to be done for a lock about which something has changed.
     fn end_unwanted(&mut self, lock: &str) {
-        self.looks_begun += 1;
-        let look = self.looks_begun;
-        let row = self.row(lock);
-        if row.guards > 0 || row.asking > 0 {
+        let Some(row) = self.rows.get_mut(lock) else {
+            return;
+        };
+        if row.asking > 0 {
             return;
         }
-        if let Some(fence) = row.fence {
-            row.ending = Some(Ending::Release(fence));
-            self.releases.push_back((lock.to_owned(), fence));
-        } else if row.unsure {
-            row.ending = Some(Ending::Look(look));
-            self.looks.push_back((lock.to_owned(), look));
+        if row.unsure {
+            self.looks_begun += 1;
+            row.ending = Some(Ending::Look(self.looks_begun));
+            self.looks.push_back((lock.to_owned(), self.looks_begun));
+        } else if row.guards > 0 {
+            // Whoever has one of them lets it go.
+        } else if let Some(lease) = &row.lease {
+            row.ending = Some(Ending::Release(lease.fence));
+            self.releases.push_back((lock.to_owned(), lease.fence));
         } else {
             self.rows.remove(lock);
         }
@@ -192,9 +259,14 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Mode;
 
     const F3: Fence = Fence::claimed(3);
     const F4: Fence = Fence::claimed(4);
+
+    fn grant(ledger: &mut Ledger, fence: Fence) -> Arc<Lease> {
+        ledger.granted("db", Lease::new(fence, Mode::Exclusive, None))
+    }
 
     fn release(fence: Fence) -> Option<(String, Fence)> {
         Some(("db".to_owned(), fence))
@@ -204,8 +276,8 @@ mod tests {
     fn the_last_guard_releases_and_until_then_nobody_asks() {
         let mut ledger = Ledger::default();
         assert!(ledger.ask("db") && ledger.ask("db"));
-        ledger.granted("db", F3);
-        ledger.granted("db", F3);
+        grant(&mut ledger, F3);
+        grant(&mut ledger, F3);
         ledger.dropped("db", F3);
         assert_eq!(ledger.take_release(), None);
         ledger.dropped("db", F3);
@@ -220,11 +292,11 @@ mod tests {
     fn a_guard_dropped_while_another_asks_leaves_the_lease_to_the_asker() {
         let mut ledger = Ledger::default();
         assert!(ledger.ask("db"));
-        ledger.granted("db", F3);
+        grant(&mut ledger, F3);
         assert!(ledger.ask("db"));
         ledger.dropped("db", F3);
         assert_eq!(ledger.take_release(), None);
-        ledger.granted("db", F3);
+        grant(&mut ledger, F3);
         assert!(ledger.release("db", F3));
     }
 
@@ -232,7 +304,7 @@ mod tests {
     fn an_asker_that_is_refused_leaves_what_a_dropped_guard_left_it() {
         let mut ledger = Ledger::default();
         assert!(ledger.ask("db"));
-        ledger.granted("db", F3);
+        grant(&mut ledger, F3);
         assert!(ledger.ask("db"));
         assert!(!ledger.release("db", F3));
         ledger.refused("db");
@@ -273,11 +345,66 @@ mod tests {
     }
 
     #[test]
+    fn a_lease_in_another_mode_ends_the_guards_of_the_one_before() {
+        let mut ledger = Ledger::default();
+        assert!(ledger.ask("db") && ledger.ask("db"));
+        let before = grant(&mut ledger, F3);
+        assert_eq!(before.cause(), None);
+        let after = grant(&mut ledger, F4);
+        assert_eq!(before.cause(), Some(LostCause::Replaced));
+        assert_eq!(after.cause(), None);
+    }
+
+    #[test]
+    fn an_upgrade_that_nobody_waited_for_is_found_and_released() {
+        let mut ledger = Ledger::default();
+        assert!(ledger.ask("db"));
+        let shared = grant(&mut ledger, F3);
+        assert!(ledger.ask("db"));
+        ledger.unanswered("db");
+        let (_, look) = ledger.take_look().unwrap();
+        assert!(!ledger.found("db", look, F3), "not yet");
+        assert!(ledger.found("db", look, F4));
+        assert_eq!(shared.cause(), Some(LostCause::Replaced));
+        assert_eq!(ledger.take_release(), release(F4));
+        ledger.settle("db", Ending::Release(F4));
+        assert!(ledger.rows.is_empty());
+    }
+
+    #[test]
+    fn a_guard_dropped_while_an_upgrade_may_still_come_is_released_and_looked_after() {
+        let mut ledger = Ledger::default();
+        assert!(ledger.ask("db"));
+        grant(&mut ledger, F3);
+        assert!(ledger.ask("db"));
+        ledger.unanswered("db");
+        assert!(ledger.release("db", F3));
+        ledger.settle("db", Ending::Release(F3));
+        let look = std::iter::from_fn(|| ledger.take_look()).last();
+        let (_, look) = look.unwrap();
+        assert!(ledger.stands("db", look));
+        assert!(ledger.found("db", look, F4));
+        assert_eq!(ledger.take_release(), release(F4));
+    }
+
+    #[test]
+    fn a_lease_that_others_ended_is_not_released() {
+        let mut ledger = Ledger::default();
+        assert!(ledger.ask("db"));
+        let lease = grant(&mut ledger, F3);
+        ledger.ended("db", F4, LostCause::MaxHold);
+        assert_eq!(lease.cause(), None, "it was another's");
+        ledger.ended("db", F3, LostCause::MaxHold);
+        assert_eq!(lease.cause(), Some(LostCause::MaxHold));
+        assert!(!ledger.release("db", F3) && ledger.rows.is_empty());
+    }
+
+    #[test]
     fn a_guard_of_an_earlier_lease_releases_nothing() {
         let mut ledger = Ledger::default();
         assert!(ledger.ask("db") && ledger.ask("db"));
-        ledger.granted("db", F3);
-        ledger.granted("db", F4);
+        grant(&mut ledger, F3);
+        grant(&mut ledger, F4);
         ledger.dropped("db", F3);
         assert!(!ledger.release("db", F3));
         assert_eq!(ledger.take_release(), None);

@@ -33,18 +33,37 @@ mod error;
 mod countdown;
 mod client;
 mod calls;
+mod lease;
 mod ledger;
+mod owner;
 mod session;
-mod keeper;
+mod acquire;
+mod many;
 mod guard;
+mod keeper;
+mod sse;
+mod stream;
+mod listener;
+mod events;
+mod election;
+pub mod blocking;
 
+#[cfg(test)]
+mod tests;
+
+pub use acquire::LockRequest;
 pub use client::{Client, ClientBuilder};
 pub use connection::{Call, Connection, Method};
 pub use countdown::BootTime;
+pub use election::{Election, Leader, Leadership, Observer};
 pub use endpoint::Endpoint;
 pub use error::{Error, LostCause};
+pub use events::{Events, EventsBuilder, Notice};
 pub use guard::LockGuard;
+pub use lease::Revocation;
 pub use lockring_core::Fence;
+pub use many::{LocksRequest, MultiGuard};
 pub use reply::Reply;
 pub use session::{Session, SessionBuilder, State};
 pub use tls::Tls;
+pub use wire::{Mode, Want};

@@ -33,6 +33,14 @@ pub(crate) enum Progress {
     Complete,
 }
 
+/// The head of a reply whose body is read as it comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Begun {
+    pub(crate) status: u16,
+    /// `Lockring-Revision`.
+    pub(crate) revision: Option<u64>,
+}
+
 /// How a reply says where its body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Length {
@@ -108,6 +116,45 @@ impl ReplyReader {
         self.body_end = body_end;
         self.excess = reply_end < self.buffer.len();
         Ok(Progress::Complete)
+    }
+
+    /// The head, once it is there; the body is then to be taken.
+    pub(crate) fn begin(&mut self, ended: bool) -> io::Result<Option<Begun>> {
+        let Some(head) = self.read_head()? else {
+            let cut = ended.then(|| io::ErrorKind::UnexpectedEof.into());
+            return cut.map_or(Ok(None), Err);
+        };
+        self.head = Some(head);
+        let (status, revision) = (head.status, head.revision);
+        Ok(Some(Begun { status, revision }))
+    }
+
+    /// Moves what has arrived of the body to `into`. `true` when that was its end.
+    pub(crate) fn take(&mut self, into: &mut Vec<u8>, ended: bool) -> io::Result<bool> {
+        let head = self.head.expect("the caller has begun");
+        let (mut head, end) = self.read_body(head, ended)?;
+        let arrived = self.buffer.len();
+        // Where the bytes of the body end that are there, and where what follows them begins.
+        let (body_end, next) = match &mut head.length {
+            Length::Known(bytes) => {
+                let body_end = arrived.min(head.body + *bytes);
+                *bytes -= body_end - head.body;
+                (body_end, body_end)
+            }
+            Length::Chunks { body_end, at } => {
+                let ends = (*body_end, *at);
+                (*body_end, *at) = (head.body, head.body);
+                ends
+            }
+            Length::Close => (arrived, arrived),
+        };
+        into.extend_from_slice(&self.buffer[head.body..body_end]);
+        self.buffer.drain(head.body..next);
+        self.head = Some(head);
+        if ended && end.is_none() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(end.is_some())
     }
 
     /// Whether the connection can be used again after the reply that was read.
@@ -350,6 +397,29 @@ mod tests {
             let (reader, ended) = read(CHUNKED, piece).unwrap();
             assert_eq!(reader.reply().body, b"{\"fence\":7}", "pieces of {piece}");
             assert!(!ended && reader.keeps_alive());
+        }
+    }
+
+    #[test]
+    fn a_body_is_taken_as_it_comes_however_it_is_split() {
+        let closing = b"HTTP/1.1 200 OK\r\n\r\n{\"fence\":7}";
+        for (bytes, closes) in [(GRANTED, false), (CHUNKED, false), (closing, true)] {
+            for piece in 1..=bytes.len() {
+                let mut reader = ReplyReader::default();
+                let (mut begun, mut body, mut whole) = (None, Vec::new(), false);
+                for part in bytes.chunks(piece) {
+                    reader.buffer().extend_from_slice(part);
+                    if begun.is_none() {
+                        begun = reader.begin(false).unwrap();
+                    }
+                    if begun.is_some() {
+                        whole = reader.take(&mut body, false).unwrap();
+                    }
+                }
+                assert_eq!((begun.unwrap().status, whole), (200, !closes));
+                whole = whole || reader.take(&mut body, true).unwrap();
+                assert!(whole && body == b"{\"fence\":7}", "pieces of {piece}");
+            }
         }
     }
 

@@ -15,6 +15,7 @@ const RENEW: &str = "POST /v1/sessions/00000000000000000000000000000007/renew";
 const CLOSE: &str = "DELETE /v1/sessions/00000000000000000000000000000007";
 const ACQUIRE: &str = "POST /v1/locks/db/acquire";
 const RELEASE: &str = "POST /v1/locks/db/release";
+const EVENTS: &str = "GET /v1/sessions/00000000000000000000000000000007/events";
 const LOOK: &str = "GET /v1/locks/db";
 
 fn granted(fence: u64) -> Act {
@@ -42,6 +43,7 @@ fn well(asked: &Asked, ttl_ms: u64) -> Act {
         LOOK => {
             Act::ok(r#"{"lock":"db","state":"free","holders":[],"queue":[],"highest_fence":null}"#)
         }
+        EVENTS => Act::Hang,
         other => panic!("nobody asks for {other}"),
     }
 }
