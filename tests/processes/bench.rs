@@ -63,6 +63,11 @@ async fn every_workload_reports_its_figures_and_leaves_nothing_behind() {
     assert_eq!(held["leases"], 500);
     assert_eq!(held["bytes_per_lease"].as_array().unwrap().len(), 3);
 
+    let once = ["--workload", "fresh", "--locks", "500", "--workers", "5"];
+    let used = bench(&cluster, &once);
+    assert_eq!(used["operations"], 1000);
+    assert_eq!(used["resident_bytes_before"].as_array().unwrap().len(), 3);
+
     for path in ["/v1/locks", "/v1/sessions"] {
         let left = cluster.api(1).get(path).await.unwrap().expect(200).unwrap();
         let rows = left.as_object().unwrap().values().next().unwrap();

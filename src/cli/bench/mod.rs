@@ -37,11 +37,13 @@ Workloads:
   hot       all workers wait for one lock; each holds it for --hold-ms and hands it on
   read      each worker reads a lock, linearizably
   hold      --locks leases are taken under --sessions sessions and kept for --seconds
+  fresh     --locks locks that nobody has used before are acquired and released, each once
 
 Examples:
   lockring bench --workload distinct --workers 64 --seconds 10
   lockring bench --workload hot --workers 16 --hold-ms 5 --json
   lockring bench --workload hold --locks 100000 --sessions 100 --pids 4711,4712,4713
+  lockring bench --workload fresh --locks 1000000 --workers 256 --pids 4711,4712,4713
 
 In the report an acquire and a release are two operations. With --pids it tells what the server
 processes cost, as /proc counts it.")]
@@ -66,7 +68,7 @@ pub(super) struct Bench {
     #[arg(long, default_value_t = 100, value_name = "M")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
     sessions: u32,
-    /// hold: how many leases
+    /// hold: how many leases; fresh: how many locks
     #[arg(long, default_value_t = 100_000, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     locks: u32,
@@ -84,6 +86,7 @@ enum Workload {
     Hot,
     Read,
     Hold,
+    Fresh,
 }
 
 /// How long after the last lease is taken memory is looked at: the followers apply a little later.
@@ -128,7 +131,8 @@ impl Bench {
         let sessions: Vec<_> = workers.iter().map(|w| w.session().to_owned()).collect();
         let report = match self.workload {
             Workload::Hold => self.hold(workers).await,
-            _ => self.repeat(workers).await,
+            Workload::Fresh => self.fresh(workers).await,
+            Workload::Distinct | Workload::Hot | Workload::Read => self.repeat(workers).await,
         };
         let closed = target.close(&sessions).await;
         let report = report?;
@@ -136,7 +140,7 @@ impl Bench {
         Ok(report)
     }
 
-    /// Every workload but `hold`: the workers repeat until the time is up.
+    /// Most workloads: the workers repeat until the time is up.
     async fn repeat(&self, workers: Vec<Worker>) -> anyhow::Result<Report> {
         let tally = Rc::new(Tally::new());
         let hold = Duration::from_millis(self.hold_ms);
@@ -156,7 +160,7 @@ impl Bench {
                     Workload::Hot => {
                         workload::take_turns(&mut worker, &hot, wait_ms, hold, &tally).await;
                     }
-                    Workload::Distinct | Workload::Hold => {
+                    Workload::Distinct | Workload::Hold | Workload::Fresh => {
                         workload::take_turns(&mut worker, &own, 0, hold, &tally).await;
                     }
                 }
@@ -189,18 +193,7 @@ impl Bench {
                 taken.map(|()| worker)
             });
         }
-        let mut holders = Vec::new();
-        let all_taken = async {
-            while let Some(done) = tasks.join_next().await {
-                let worker = done.context("a worker broke down")?;
-                holders.push(worker.context("a worker lost its connection")?);
-            }
-            anyhow::Ok(())
-        };
-        tokio::select! {
-            () = progress(&tally) => {}
-            done = all_taken => done?,
-        }
+        let mut holders = all(tasks, &tally).await?;
         let took = began.elapsed();
         sleep(SETTLE).await;
         let costs = self.costs()?;
@@ -213,6 +206,32 @@ impl Bench {
         }
         let mut report = self.report(&tally, took, &before, &costs);
         report.add_memory(&before, &costs, tally.timed());
+        Ok(report)
+    }
+
+    /// `fresh`: locks are used once each, and what they leave in memory is looked at.
+    async fn fresh(&self, workers: Vec<Worker>) -> anyhow::Result<Report> {
+        let tally = Rc::new(Tally::new());
+        let run = std::process::id();
+        let before = self.costs()?;
+        let began = Instant::now();
+        let mut tasks = JoinSet::new();
+        let count = workers.len();
+        for (nth, mut worker) in workers.into_iter().enumerate() {
+            let tally = Rc::clone(&tally);
+            let locks = (nth..self.locks as usize).step_by(count);
+            let mut locks = locks.map(move |lock| format!("bench/{run}/{lock}"));
+            tasks.spawn_local(async move {
+                let used = workload::use_once(&mut worker, &mut locks, &tally).await;
+                used.map(|()| worker)
+            });
+        }
+        all(tasks, &tally).await?;
+        let took = began.elapsed();
+        sleep(SETTLE).await;
+        let costs = self.costs()?;
+        let mut report = self.report(&tally, took, &before, &costs);
+        report.add_start(&before);
         Ok(report)
     }
 
@@ -235,6 +254,26 @@ impl Bench {
         report.add_cpu(before, after);
         report
     }
+}
+
+/// Waits until every worker has done its part, and tells how it goes meanwhile.
+async fn all(
+    mut tasks: JoinSet<std::io::Result<Worker>>,
+    tally: &Tally,
+) -> anyhow::Result<Vec<Worker>> {
+    let mut workers = Vec::new();
+    let done = async {
+        while let Some(done) = tasks.join_next().await {
+            let worker = done.context("a worker broke down")?;
+            workers.push(worker.context("a worker lost its connection")?);
+        }
+        anyhow::Ok(())
+    };
+    tokio::select! {
+        () = progress(tally) => {}
+        done = done => done?,
+    }
+    Ok(workers)
 }
 
 /// Tells once a second how it goes; never ends.

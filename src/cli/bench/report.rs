@@ -27,9 +27,12 @@ pub(super) struct Report {
     /// CPU seconds of all of them, for a thousand operations.
     #[serde(skip_serializing_if = "Option::is_none")]
     cpu_s_per_1000_ops: Option<f64>,
-    /// Resident memory of each server process.
+    /// Resident memory of each server process at the end.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     resident_bytes: Vec<u64>,
+    /// `fresh`: what it was at the start.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    resident_bytes_before: Vec<u64>,
     /// `hold`: how many leases are held at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     leases: Option<u64>,
@@ -53,6 +56,7 @@ impl Report {
             cpu_s: Vec::new(),
             cpu_s_per_1000_ops: None,
             resident_bytes: Vec::new(),
+            resident_bytes_before: Vec::new(),
             leases: None,
             bytes_per_lease: Vec::new(),
         }
@@ -72,6 +76,10 @@ impl Report {
             let thousands = self.operations as f64 / 1000.0;
             self.cpu_s_per_1000_ops = Some(rounded(all / thousands, 10_000.0));
         }
+    }
+
+    pub(super) fn add_start(&mut self, before: &[Cost]) {
+        self.resident_bytes_before = before.iter().map(|cost| cost.resident_bytes).collect();
     }
 
     pub(super) fn add_memory(&mut self, before: &[Cost], after: &[Cost], leases: u64) {
@@ -124,6 +132,16 @@ impl fmt::Display for Report {
                 f,
                 "\n  server CPU  {cost} s for 1000 operations; each {:?} s",
                 self.cpu_s
+            )?;
+        }
+        if !self.resident_bytes_before.is_empty() {
+            let mib = |bytes: &[u64]| bytes.iter().map(|b| b >> 20).collect::<Vec<_>>();
+            let (before, after) = (&self.resident_bytes_before, &self.resident_bytes);
+            write!(
+                f,
+                "\n  memory      from {:?} to {:?} MiB",
+                mib(before),
+                mib(after)
             )?;
         }
         if let Some(leases) = self.leases {

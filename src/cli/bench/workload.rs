@@ -68,6 +68,20 @@ pub(super) async fn take(worker: &mut Worker, locks: Vec<String>, tally: &Tally)
     Ok(())
 }
 
+/// Acquires and releases each of these locks once.
+pub(super) async fn use_once(
+    worker: &mut Worker,
+    locks: &mut dyn Iterator<Item = String>,
+    tally: &Tally,
+) -> io::Result<()> {
+    for lock in locks {
+        let acquire = worker.acquire_request(&lock, 0);
+        worker.will_release(&lock);
+        acquire_and_release(worker, &acquire, Duration::ZERO, tally).await?;
+    }
+    Ok(())
+}
+
 /// Holds a lock for so long. The runtime's timers round up by as much as two milliseconds, which
 /// would be measured as the cluster's; the operating system's are good to some microseconds.
 async fn keep(hold: Duration) -> io::Result<()> {
