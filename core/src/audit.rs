@@ -7,15 +7,18 @@
 //! It checks I1 to I6 as far as one state can show them (a history shows the rest), and the order
 //! of arrival that I13 rests on.
 
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::deadlines::Due;
 use crate::fence::Fence;
+use crate::limits::RINGS_MAX;
 use crate::lock::{Lock, Waiter};
 use crate::machine::Machine;
 use crate::name::{LockName, SessionId};
+use crate::ring::Ring;
 use crate::session::{Life, Session};
 
 impl Machine {
@@ -54,6 +57,15 @@ pub(crate) fn audit_rows(machine: &Machine) -> Result<(), String> {
         let opened = *number < machine.revision;
         check(opened, "more sessions ended than were opened")?;
     }
+    check(
+        machine.rings.rows.len() <= RINGS_MAX,
+        "there are too many rings",
+    )?;
+    for (name, ring) in &machine.rings.rows {
+        let row = ring.audit(machine.clock).map_err(String::from);
+        let row = row.and_then(|()| audit_ring(machine, ring));
+        row.map_err(|why| format!("ring {name}: {why}"))?;
+    }
     Ok(())
 }
 
@@ -89,6 +101,15 @@ fn audit_lock(machine: &Machine, lock: &Lock) -> Result<(), String> {
         check(apart, "I5: its holder waits for it")?;
         let alive = machine.sessions.get(waiter.session).is_some();
         check(alive, "I3: a waiter is not a live session")?;
+    }
+    Ok(())
+}
+
+/// A member lives exactly as long as its session (I3 for rings).
+fn audit_ring(machine: &Machine, ring: &Ring) -> Result<(), String> {
+    for member in ring.members.values().filter(|member| member.is_alive()) {
+        let alive = machine.sessions.get(member.session).is_some();
+        check(alive, "I3: a member's session is not alive")?;
     }
     Ok(())
 }
@@ -156,6 +177,23 @@ fn audit_indexes(machine: &Machine) -> Result<(), String> {
     check(same, "opening calls and their index differ in number")?;
     let same = sessions.ended.rows.len() == sessions.ended.index_len();
     check(same, "ended sessions and their index differ in number")?;
+    let mut bound = BTreeMap::new();
+    for (name, ring) in &machine.rings.rows {
+        if let Some(at) = ring.alarm() {
+            let falls_due = machine.deadlines.contains(at, Due::Ring(name.clone()));
+            check(falls_due, "a ring does not wake when it should")?;
+            due += 1;
+        }
+        for member in ring.members.values().filter(|member| member.is_alive()) {
+            *bound.entry((member.session, name)).or_insert(0) += 1;
+        }
+    }
+    for ((session, ring), members) in &bound {
+        let same = machine.rings.bound(*session, ring) == *members;
+        check(same, "a session's members are not in their index")?;
+    }
+    let same = bound.len() == machine.rings.bound_len();
+    check(same, "members and their index differ in number")?;
     let same = due == machine.deadlines.len();
     check(same, "what falls due and the deadlines differ in number")
 }

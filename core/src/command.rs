@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::fence::Fence;
 use crate::lock::Mode;
 use crate::name::{LockName, Owner, Reason, RequestId, SessionId};
+use crate::ring::RingOp;
 use crate::time::{ClusterTime, Stamp, Ttl};
 pub use wants::{Want, Wants, WantsError};
 
@@ -162,6 +163,8 @@ pub enum Op {
         /// Why.
         reason: Reason,
     },
+    /// Asks something of a ring.
+    Ring(RingOp),
 }
 
 /// A session to be opened.

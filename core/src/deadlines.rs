@@ -5,6 +5,7 @@
 use alloc::collections::BTreeSet;
 
 use crate::name::{LockName, SessionId};
+use crate::ring::RingName;
 use crate::time::{ClusterTime, Deadline};
 
 /// One thing that falls due. The order of the variants is the order at the same deadline.
@@ -14,6 +15,8 @@ pub(crate) enum Due {
     Session(SessionId),
     /// The wait that this ticket stands for ends; in the queue of this lock.
     Wait(u64, LockName),
+    /// Time alone changes this ring: somebody is lost for good, or a storm is over.
+    Ring(RingName),
 }
 
 /// Everything that will fall due unless something happens first. Derived: rebuilt by a thaw.

@@ -21,6 +21,7 @@ use crate::fence::Fence;
 use crate::lock::Mode;
 use crate::name::{LockName, Owner, Reason, SessionId};
 use crate::outcome::{Gone, Grant, GrantedAll, Refusal};
+use crate::ring::RingEvent;
 use crate::time::{ClusterTime, Deadline};
 
 /// Something that happened.
@@ -135,6 +136,8 @@ pub enum What {
         /// The new value.
         value: Option<Arc<str>>,
     },
+    /// A ring changed.
+    Ring(RingEvent),
 }
 
 /// Why a lease ended.

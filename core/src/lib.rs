@@ -94,6 +94,7 @@ mod name;
 mod outcome;
 mod paged;
 pub mod planted;
+mod ring;
 mod session;
 mod snapshot;
 #[cfg(test)]
@@ -110,6 +111,12 @@ pub use name::{LockName, NameError, NodeId, Owner, Reason, RequestId, SessionId}
 pub use outcome::{
     Abandoned, CycleStep, Gone, Grant, GrantedAll, Holder, LeaseRow, Limit, Outcome, Queued,
     Refusal, Renewal, Reply,
+};
+pub use ring::{
+    Addresses, Balance, MemberName, MemberState, MemberView, Moving, Placement, PlanChange,
+    PlanError, RingChange, RingDiff, RingEvent, RingHash, RingMove, RingName, RingOp, RingOutcome,
+    RingPlan, RingRefusal, RingSpec, RingTable, RingView, SLOTS, SlotRange, SlotRangeError,
+    TableError, TableParts, Weight, WeightError, Zone,
 };
 pub use snapshot::{Frozen, SnapshotError};
 pub use time::{ClusterTime, Deadline, Stamp, Ttl, TtlError};

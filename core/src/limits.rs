@@ -56,6 +56,43 @@ pub const DEADLOCK_STEPS_MAX: usize = 10_000;
 /// Ended sessions whose cause is remembered; older ones "never existed".
 pub const ENDED_SESSIONS_MAX: usize = 16_384;
 
+/// A ring's name, in bytes.
+pub const RING_NAME_BYTES_MAX: usize = 128;
+/// A ring member's name, in bytes.
+pub const MEMBER_NAME_BYTES_MAX: usize = 128;
+/// The zone that a member says it is in, in bytes.
+pub const ZONE_BYTES_MAX: usize = 64;
+/// Addresses that a member is listed with.
+pub const ADDRESSES_PER_MEMBER_MAX: usize = 8;
+/// One of them, and what it is called, in bytes.
+pub const ADDRESS_BYTES_MAX: usize = 256;
+/// Why an operator froze or thawed a ring, in bytes.
+pub const RING_REASON_BYTES_MAX: usize = 256;
+/// Rings in a cluster.
+pub const RINGS_MAX: usize = 64;
+/// Members of one ring, and what their weights may add up to: it bounds the points on its circle.
+pub const MEMBERS_PER_RING_MAX: usize = 1024;
+/// See [`MEMBERS_PER_RING_MAX`].
+pub const WEIGHT_PER_RING_MAX: u64 = 16_384;
+/// The weight of one member.
+pub const WEIGHT_MAX: u16 = 1024;
+/// Members in a preference list.
+pub const REPLICAS_MAX: usize = 16;
+/// How long a lost member's slots are kept for it, in milliseconds, if not said and at most.
+pub const REASSIGN_DELAY_MS_DEFAULT: u64 = 10_000;
+/// See [`REASSIGN_DELAY_MS_DEFAULT`].
+pub const REASSIGN_DELAY_MS_MAX: u64 = 24 * 3_600_000;
+/// Slots that one member hands over at a time.
+pub const SLOTS_PER_BATCH: usize = 1024;
+/// How long losses are counted together, and how long a braked ring must have been stable.
+pub const STORM_MS: u64 = 60_000;
+/// Epochs of one ring that a diff can begin at, and the runs of slots kept for them.
+pub const RING_EPOCHS_KEPT: usize = 256;
+/// See [`RING_EPOCHS_KEPT`].
+pub const RING_RUNS_KEPT: usize = 32_768;
+/// Epochs left out after a restore: more than any ring sees between two backups.
+pub const EPOCHS_SKIPPED_BY_RESTORE: u64 = 1 << 32;
+
 /// Fences left out after a restore: more than a cluster grants between two backups.
 pub const FENCES_SKIPPED_BY_RESTORE: u64 = 1 << 32;
 
@@ -81,5 +118,10 @@ const _: () = {
     assert!(LOCKS_PER_ACQUIRE_MAX <= LEASES_PER_SESSION_MAX);
     assert!(PAGE_ROWS_DEFAULT <= PAGE_ROWS_MAX);
     assert!(REPLAYS_PER_SESSION_MAX >= 16);
+    assert!(REASSIGN_DELAY_MS_DEFAULT <= REASSIGN_DELAY_MS_MAX);
+    assert!(WEIGHT_PER_RING_MAX >= MEMBERS_PER_RING_MAX as u64);
+    assert!(WEIGHT_PER_RING_MAX >= WEIGHT_MAX as u64);
+    // A seat is a u16, and the last of them stands for nobody.
+    assert!(MEMBERS_PER_RING_MAX < u16::MAX as usize);
     assert!(LOCK_NAME_BYTES_MAX * 3 < BODY_BYTES_MAX);
 };

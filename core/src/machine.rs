@@ -24,6 +24,7 @@
 
 mod locks;
 mod places;
+mod rings;
 mod sessions;
 mod view;
 
@@ -39,6 +40,7 @@ use crate::lock;
 use crate::name::{LockName, RequestId, SessionId};
 use crate::outcome::{Gone, Outcome, Refusal, Reply};
 use crate::planted::{self, Plant};
+use crate::ring;
 use crate::session::{self, Record};
 use crate::time::{ClusterTime, Deadline};
 
@@ -62,6 +64,7 @@ pub struct Machine {
     pub(crate) mint: Mint,
     pub(crate) sessions: session::Table,
     pub(crate) locks: lock::Table,
+    pub(crate) rings: ring::Table,
     pub(crate) deadlines: Deadlines,
     pub(crate) bounds: Bounds,
 }
@@ -177,6 +180,7 @@ impl Machine {
             match self.deadlines.due_by(self.clock) {
                 Some(Due::Session(session)) => self.expire(session, turn),
                 Some(Due::Wait(ticket, lock)) => self.time_out_at(&lock, ticket, turn),
+                Some(Due::Ring(ring)) => self.wake_ring(&ring, turn),
                 None => return,
             }
         }
@@ -221,6 +225,7 @@ impl Machine {
             | Op::Revoke { .. }
             | Op::Break { .. }
             | Op::EndSession { .. } => {}
+            Op::Ring(op) => self.expire_touched_by_ring(op, turn),
         }
     }
 
@@ -259,6 +264,7 @@ impl Machine {
             | Op::Revoke { .. }
             | Op::Break { .. }
             | Op::EndSession { .. } => Answer::refusal(Refusal::KeyReused),
+            Op::Ring(op) => self.ask_ring(op, turn),
         };
         self.end_owed(turn);
         Reply {
@@ -299,11 +305,12 @@ impl Machine {
         self.deadlines.next()
     }
 
-    /// Leaves out 2³² fences, for a cluster that is restored from a backup: what it granted after
+    /// Leaves out 2³² fences, and as many epochs of each ring, for a cluster that is restored from a backup: what it granted after
     /// the backup is forgotten, and its resources may have seen those fences (I2).
     ///
     /// This is not an apply. It is done once, to the restored state, before any node has it.
     pub fn skip_fences_after_restore(&mut self) {
         self.mint.skip(limits::FENCES_SKIPPED_BY_RESTORE);
+        self.rings.skip_epochs(limits::EPOCHS_SKIPPED_BY_RESTORE);
     }
 }

@@ -97,7 +97,7 @@ impl Borrow<str> for LockName {
 }
 
 /// Text that a person or program supplies: not empty, bounded, no control characters.
-fn check_text(text: &str, bytes_max: usize) -> Result<(), NameError> {
+pub(crate) fn check_text(text: &str, bytes_max: usize) -> Result<(), NameError> {
     if text.is_empty() {
         return Err(NameError::Empty);
     }
@@ -145,7 +145,7 @@ impl<'de> Deserialize<'de> for LockName {
 }
 
 /// Reads text of any format and parses it at once, so that nothing invalid gets past a door.
-struct Parse<T>(fn(&str) -> Result<T, NameError>);
+pub(crate) struct Parse<T>(pub(crate) fn(&str) -> Result<T, NameError>);
 
 impl<T> Visitor<'_> for Parse<T> {
     type Value = T;

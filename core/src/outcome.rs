@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::fence::Fence;
 use crate::lock::Mode;
 use crate::name::{LockName, Owner, SessionId};
+use crate::ring::{RingOutcome, RingRefusal};
 use crate::time::{Deadline, Ttl};
 
 /// What one command came to.
@@ -73,6 +74,8 @@ pub enum Outcome {
         /// How many there were.
         leases: u32,
     },
+    /// A ring is as asked.
+    Ring(RingOutcome),
     /// Nothing was done, and why.
     Refused(Refusal),
 }
@@ -222,6 +225,8 @@ pub enum Refusal {
     },
     /// The request id was used for another call before.
     KeyReused,
+    /// A ring cannot be as asked.
+    Ring(RingRefusal),
 }
 
 /// One session in a deadlock.
@@ -254,6 +259,12 @@ pub enum Limit {
     Permits,
     /// [`crate::limits::VALUE_BYTES_MAX`].
     ValueBytes,
+    /// [`crate::limits::RINGS_MAX`].
+    Rings,
+    /// [`crate::limits::MEMBERS_PER_RING_MAX`].
+    MembersPerRing,
+    /// [`crate::limits::WEIGHT_PER_RING_MAX`].
+    WeightPerRing,
 }
 
 /// Why a session is not alive.

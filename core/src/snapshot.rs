@@ -9,6 +9,7 @@
 //! ended:     number, session, cause, the call that ended it     in the order they ended
 //! sessions:  id, owner, metadata, ttl, life, remembered calls   in the order of the ids
 //! locks:     name, lease, queue                                 in the order of the names
+//! rings:     spec, members, slots by runs, past epochs          in the order of the names
 //! ```
 //! Everything behind the version is postcard, row after row. What follows from these rows
 //! (deadlines, leases and places by session, sessions by the call that opened them) is not
@@ -18,6 +19,8 @@
 //! There is no checksum here: whoever stores the bytes adds one. Reading takes any bytes at all;
 //! it answers with a machine that passes the audit, or with an error.
 
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -31,6 +34,7 @@ use crate::lock;
 use crate::machine::Machine;
 use crate::paged::Paged;
 use crate::planted::{self, Plant};
+use crate::ring::{self, Ring, RingName};
 use crate::session::{self, Life};
 use crate::time::ClusterTime;
 
@@ -48,6 +52,7 @@ pub struct Frozen {
     ended: session::EndedRows,
     sessions: session::Rows,
     locks: lock::Rows,
+    rings: BTreeMap<RingName, Arc<Ring>>,
 }
 
 /// What a snapshot tells before its rows.
@@ -59,6 +64,7 @@ struct Header {
     ended: u64,
     sessions: u64,
     locks: u64,
+    rings: u64,
 }
 
 /// Why bytes are not a snapshot.
@@ -88,10 +94,12 @@ impl Machine {
                 ended: self.sessions.ended.rows.len() as u64,
                 sessions: self.sessions.rows.len() as u64,
                 locks: self.locks.rows.len() as u64,
+                rings: self.rings.rows.len() as u64,
             },
             ended: self.sessions.ended.rows.clone(),
             sessions: self.sessions.rows.clone(),
             locks: self.locks.rows.clone(),
+            rings: self.rings.rows.clone(),
         }
     }
 
@@ -129,6 +137,7 @@ impl Frozen {
             }
         }
         self.locks.iter().for_each(|row| to.write(&row));
+        self.rings.values().for_each(|ring| to.write(&**ring));
         to.flush();
     }
 
@@ -208,6 +217,20 @@ impl<'a> Rows<'a> {
         }
         Ok(table)
     }
+
+    /// So many rings, which must come in the order of their names.
+    fn rings(&mut self, rows: u64) -> Result<BTreeMap<RingName, Ring>, SnapshotError> {
+        let mut rings = BTreeMap::new();
+        for _ in 0..rows {
+            let ring = self.next::<Ring>()?;
+            let last = rings.last_key_value();
+            if last.is_some_and(|(last, _): (&RingName, _)| *last >= ring.name) {
+                return Err(error("rings are out of order"));
+            }
+            rings.insert(ring.name.clone(), ring);
+        }
+        Ok(rings)
+    }
 }
 
 const fn error(why: &'static str) -> SnapshotError {
@@ -226,6 +249,7 @@ fn thaw(bytes: &[u8]) -> Result<Machine, SnapshotError> {
     let ended = rows.table(header.ended)?;
     let sessions = rows.table(header.sessions)?;
     let locks = rows.table(header.locks)?;
+    let rings = rows.rings(header.rings)?;
     if !rows.bytes.is_empty() {
         return Err(error("bytes follow the last row"));
     }
@@ -241,6 +265,7 @@ fn thaw(bytes: &[u8]) -> Result<Machine, SnapshotError> {
         sessions: session::Table::rebuild(sessions, ended)
             .ok_or(error("sessions contradict each other"))?,
         locks: lock::Table::rebuild(locks).ok_or(error("places contradict each other"))?,
+        rings: ring::Table::rebuild(rings),
         ..Machine::default()
     };
     count_uses(&mut machine)?;
@@ -280,6 +305,11 @@ fn deadlines_of(machine: &Machine) -> Deadlines {
         for waiter in lock.waiters() {
             let due = Due::Wait(waiter.ticket, name.clone());
             deadlines.insert(waiter.until, due);
+        }
+    }
+    for (name, ring) in &machine.rings.rows {
+        if let Some(at) = ring.alarm() {
+            deadlines.insert(at, Due::Ring(name.clone()));
         }
     }
     deadlines

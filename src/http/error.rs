@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use axum::http::header::{ALLOW, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue};
 use lockring_client::wire::{self, ErrorCode, Problem};
-use lockring_core::{ClusterTime, CycleStep, Limit, LockName, Mode, Refusal, limits};
+use lockring_core::{ClusterTime, CycleStep, Limit, LockName, Mode, Refusal, RingRefusal, limits};
 
 use super::Api;
 use super::access::{Denied, Permission};
@@ -224,6 +224,7 @@ fn refused(refusal: Refusal, now: ClusterTime) -> Told {
             let (name, most) = named(bound);
             limit(name, format!("the cluster has reached `{name}`, {most}"))
         }
+        Refusal::Ring(refusal) => ring_refused(refusal),
         Refusal::KeyReused => {
             let field = "Idempotency-Key";
             let bound = "a key names one call".to_owned();
@@ -287,6 +288,31 @@ fn held_by(holders: &[lockring_core::Holder]) -> String {
     }
 }
 
+fn ring_refused(refusal: RingRefusal) -> Told {
+    match refusal {
+        RingRefusal::NoRing => plain(ErrorCode::NotFound, "there is no such ring"),
+        RingRefusal::NoMember => plain(ErrorCode::NotFound, "the ring has no such member"),
+        RingRefusal::MemberTaken { session } => plain(
+            ErrorCode::Held,
+            format!(
+                "the member's name is bound to session {}…, which is alive or may still serve",
+                session.short()
+            ),
+        ),
+        RingRefusal::NotTheMember => {
+            let mut told = plain(ErrorCode::FenceStale, "the session is not the member's");
+            told.problem.highest_fence = Some(None);
+            told
+        }
+        RingRefusal::HashInUse { hash } => {
+            let hash = wire::RingHash::from(hash);
+            let bound = format!("`{hash}` while the ring has members");
+            let detail = format!("`hash` stays {bound}: their keys would change places");
+            invalid("hash", "another", bound, detail)
+        }
+    }
+}
+
 fn named(limit: Limit) -> (&'static str, usize) {
     match limit {
         Limit::Sessions => ("sessions", limits::SESSIONS_MAX),
@@ -296,6 +322,12 @@ fn named(limit: Limit) -> (&'static str, usize) {
         Limit::HoldersPerLock => ("holders_per_lock", limits::HOLDERS_PER_LOCK_MAX),
         Limit::Permits => ("permits", limits::PERMITS_MAX as usize),
         Limit::ValueBytes => ("value_bytes", limits::VALUE_BYTES_MAX),
+        Limit::Rings => ("rings", limits::RINGS_MAX),
+        Limit::MembersPerRing => ("members_per_ring", limits::MEMBERS_PER_RING_MAX),
+        Limit::WeightPerRing => (
+            "weight_per_ring",
+            usize::try_from(limits::WEIGHT_PER_RING_MAX).expect("it is a small number"),
+        ),
     }
 }
 

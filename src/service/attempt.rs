@@ -286,7 +286,8 @@ impl Service {
             | Outcome::ValueSet
             | Outcome::Transferred { .. }
             | Outcome::Revoking { .. }
-            | Outcome::Broken { .. } => {}
+            | Outcome::Broken { .. }
+            | Outcome::Ring(_) => {}
         }
     }
 

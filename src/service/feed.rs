@@ -73,7 +73,8 @@ fn dispatch(service: &Service, news: &News) {
             | What::GrantedAll { .. }
             | What::WaitAllEnded { .. }
             | What::RevokeRequested { .. }
-            | What::ValueSet { .. } => {}
+            | What::ValueSet { .. }
+            | What::Ring(_) => {}
         }
     }
 }

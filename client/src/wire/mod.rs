@@ -35,6 +35,8 @@ mod leases;
 mod locks;
 mod mode;
 mod problem;
+mod ring_table;
+mod rings;
 pub mod route;
 mod sessions;
 
@@ -55,6 +57,13 @@ pub use locks::{
 };
 pub use mode::Mode;
 pub use problem::{CONTENT_TYPE, CycleStep, GoneCause, Problem};
+pub use ring_table::{MovingRange, RingTableBody, RingTableError};
+pub use rings::{
+    Assignment, Assignments, Balance, ConfigureRing, DiffQuery, FreezeRing, JoinRing, Lookup,
+    LookupQuery, MemberState, Placement, PlanChange, PlanRing, Planned, ReleaseSlots, Ring,
+    RingChanged, RingDiff, RingEvent, RingHash, RingList, RingMember, RingRow, SlotMoves,
+    SlotsReleased,
+};
 pub use sessions::{
     Closed, ClosedLease, EndQuery, Lease, OpenSession, Opened, Renewed, Session, SessionPage,
     SessionRow, SessionsQuery, Wait,

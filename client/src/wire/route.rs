@@ -34,6 +34,30 @@ pub const LOCK_BREAK: &str = "/v1/locks/{name}/break";
 pub const LOCK_HISTORY: &str = "/v1/locks/{name}/history";
 /// Ask whether a fence is the lock's newest (GET).
 pub const LOCK_CHECK: &str = "/v1/locks/{name}/check";
+/// List rings (GET).
+pub const RINGS: &str = "/v1/rings";
+/// Make or change (PUT) and get (GET) one ring.
+pub const RING: &str = "/v1/rings/{ring}";
+/// One ring's table (GET).
+pub const RING_TABLE: &str = "/v1/rings/{ring}/table";
+/// Join a ring (PUT) and leave it (DELETE).
+pub const RING_MEMBER: &str = "/v1/rings/{ring}/members/{member}";
+/// Drain a member (POST).
+pub const RING_MEMBER_DRAIN: &str = "/v1/rings/{ring}/members/{member}/drain";
+/// Release slots that move away (POST).
+pub const RING_RELEASE: &str = "/v1/rings/{ring}/release";
+/// Whose keys are (GET one, POST many).
+pub const RING_LOOKUP: &str = "/v1/rings/{ring}/lookup";
+/// A dry run of changes (POST).
+pub const RING_PLAN: &str = "/v1/rings/{ring}/plan";
+/// What moved between two epochs (GET).
+pub const RING_DIFF: &str = "/v1/rings/{ring}/diff";
+/// The table and its changes as a stream (GET).
+pub const RING_WATCH: &str = "/v1/rings/{ring}/watch";
+/// Let nothing move (POST).
+pub const RING_FREEZE: &str = "/v1/rings/{ring}/freeze";
+/// Let slots move again (POST).
+pub const RING_UNFREEZE: &str = "/v1/rings/{ring}/unfreeze";
 /// The cluster's nodes and leader (GET).
 pub const CLUSTER: &str = "/v1/cluster";
 /// Add a node (POST).
@@ -131,6 +155,29 @@ pub fn history(name: &str) -> String {
 #[must_use]
 pub fn check(name: &str, fence: u64) -> String {
     format!("{LOCKS}/{}/check?fence={fence}", segment(name))
+}
+
+/// The path of one ring.
+#[must_use]
+pub fn ring(name: &str) -> String {
+    format!("{RINGS}/{}", segment(name))
+}
+
+/// A path below one ring, such as its `table` or `watch`.
+///
+/// ```
+/// # use lockring_client::wire::route::ring_part;
+/// assert_eq!(ring_part("a/b", "table"), "/v1/rings/a%2Fb/table");
+/// ```
+#[must_use]
+pub fn ring_part(name: &str, part: &str) -> String {
+    format!("{RINGS}/{}/{part}", segment(name))
+}
+
+/// The path of one member of a ring.
+#[must_use]
+pub fn ring_member(ring: &str, member: &str) -> String {
+    format!("{RINGS}/{}/members/{}", segment(ring), segment(member))
 }
 
 /// The path of one node of the cluster.

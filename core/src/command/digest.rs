@@ -107,6 +107,7 @@ impl Op {
                 digest.write_session(*session);
                 digest.write_text(reason.as_str());
             }
+            Self::Ring(op) => op.write_to(&mut digest),
         }
         digest.finish()
     }
@@ -130,6 +131,7 @@ impl Op {
             Self::Revoke { .. } => 12,
             Self::Break { .. } => 13,
             Self::EndSession { .. } => 14,
+            Self::Ring(_) => 15,
         }
     }
 }

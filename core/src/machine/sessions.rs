@@ -253,6 +253,7 @@ impl Machine {
             };
             self.tell(what, turn);
         }
+        self.lose_members(id, cause, session.expires_at, turn);
         released
     }
 }

@@ -262,7 +262,8 @@ impl Ended {
             | Outcome::ValueSet
             | Outcome::Transferred { .. }
             | Outcome::Revoking { .. }
-            | Outcome::Broken { .. } => None,
+            | Outcome::Broken { .. }
+            | Outcome::Ring(_) => None,
         }
     }
 }

@@ -207,6 +207,7 @@ impl Naive {
                 }
                 self.overdue_client(self.held(lock).map(|l| l.holder));
             }
+            Op::Ring(_) => unreachable!("rings have a naive observer of their own"),
         }
     }
 

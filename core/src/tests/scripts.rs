@@ -13,6 +13,7 @@
 //! tick · open S [ttl= owner=] · renew S… · close S · acquire S LOCK [wait=]
 //! alone S LOCK [wait= ttl= owner=] · abandon S LOCK at=ATTACHMENT · release S LOCK fence=
 //! look LOCK (changes nothing; shows the view)
+//! ring VERB RING … and see RING … (the rings' part: `scripts/ring.rs`)
 //! ```
 //! Events that only repeat the outcome (opened, granted to the caller, released by it, given up
 //! by it) are not written, but their absence fails the line.
@@ -20,6 +21,7 @@
 //! Before each line the machine is also thawed from its own bytes, and the copy must come to the
 //! same. After each line both pass the audit. `UPDATE=1` writes what came out into the files.
 
+mod ring;
 mod text;
 
 use std::format;
@@ -164,6 +166,9 @@ fn step(machine: &mut Machine, line: &str, place: &str) -> String {
         let view = machine.lock(&LockName::parse(words.plain[1]).unwrap());
         return view.map_or("free".to_string(), |view| text::view(&view));
     }
+    if words.plain[0] == "see" {
+        return ring::see(machine, &words);
+    }
     let op = op(&words, place);
     let request = words.text("key").map(|key| RequestId::of_key(key).unwrap());
     let stamped = words.number("stamp").unwrap_or(1);
@@ -239,6 +244,7 @@ fn op(words: &Words<'_>, place: &str) -> Option<Op> {
             lock: words.lock(),
             fence: Fence::claimed(words.number("fence").unwrap()),
         },
+        "ring" => Op::Ring(ring::op(words, place)),
         other => panic!("{place}: no operation is called {other}"),
     })
 }

@@ -102,7 +102,8 @@ pub(super) fn lock_of(event: &Event) -> Option<&LockName> {
         What::SessionOpened { .. }
         | What::SessionEnded { .. }
         | What::GrantedAll { .. }
-        | What::WaitAllEnded { .. } => None,
+        | What::WaitAllEnded { .. }
+        | What::Ring(_) => None,
     }
 }
 

@@ -4,6 +4,7 @@ use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
+use super::ring;
 use crate::*;
 
 /// Whether an event says no more than the outcome of the command that made it.
@@ -44,11 +45,12 @@ pub(super) fn needs_event(outcome: &Outcome) -> bool {
         | Outcome::Closed { .. }
         | Outcome::Queued(_)
         | Outcome::Abandoned(_)
+        | Outcome::Ring(_)
         | Outcome::Refused(_) => false,
     }
 }
 
-fn name_of(session: SessionId) -> String {
+pub(super) fn name_of(session: SessionId) -> String {
     format!("s{}", session.to_bits())
 }
 
@@ -103,6 +105,7 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
             format!("revoking {leases} until={}", deadline.0)
         }
         Outcome::Broken { leases } => format!("broken {leases}"),
+        Outcome::Ring(outcome) => ring::outcome(outcome),
         Outcome::Refused(refusal) => refusal_text(refusal),
     }
 }
@@ -146,6 +149,7 @@ fn refusal_text(refusal: &Refusal) -> String {
         }
         Refusal::Limit { limit } => format!("refused limit {limit:?}"),
         Refusal::KeyReused => "refused key_reused".to_string(),
+        Refusal::Ring(refusal) => ring::refusal(refusal),
     }
 }
 
@@ -291,6 +295,7 @@ pub(super) fn event(what: &What) -> String {
             name_of(*session),
             value.as_deref().unwrap_or_default()
         ),
+        What::Ring(event) => ring::event(event),
     }
 }
 
@@ -348,5 +353,7 @@ pub(in crate::tests) fn kind_of(outcome: &Outcome) -> String {
         Outcome::Refused(Refusal::FenceStale { .. }) => "fence_stale".to_string(),
         Outcome::Refused(Refusal::Limit { limit }) => format!("limit {limit:?}"),
         Outcome::Refused(Refusal::KeyReused) => "key_reused".to_string(),
+        Outcome::Ring(_) => "ring".to_string(),
+        Outcome::Refused(Refusal::Ring(refusal)) => ring::refusal(refusal),
     }
 }

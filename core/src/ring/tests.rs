@@ -1,0 +1,1 @@
+//! Tests of rings alone; those of the machine with rings are scripts.
