@@ -84,7 +84,14 @@ impl Cluster {
             Wiring::Proxied { spares, .. } => spares,
         };
         let founders = usize::try_from(options.nodes)?;
-        let ports = ports::free(2 * (founders + usize::try_from(spares)?))?;
+        let count = 2 * (founders + usize::try_from(spares)?);
+        // All at once: a port that is only planned looks free to the next who asks.
+        let in_all = count + options.links();
+        let mut ports = match options.first_port {
+            None => ports::free(in_all)?,
+            Some(first) => ports::from(first, in_all)?,
+        };
+        let for_links = ports.split_off(count);
         let mut ports: Vec<_> = ports.chunks(2).map(|pair| [pair[0], pair[1]]).collect();
         let spares = ports.split_off(founders);
         let mut cluster = Self {
@@ -97,7 +104,7 @@ impl Cluster {
         for ports in ports {
             cluster.add(ports)?;
         }
-        cluster.wire()?;
+        cluster.wire(for_links)?;
         for at in 0..cluster.nodes.len() {
             cluster.write_config(at)?;
             cluster.nodes[at].start()?;
@@ -124,7 +131,7 @@ impl Cluster {
     }
 
     /// Puts a proxy on each link, those of nodes that are still to come included.
-    fn wire(&mut self) -> anyhow::Result<()> {
+    fn wire(&mut self, ports: Vec<u16>) -> anyhow::Result<()> {
         let Wiring::Proxied { workers, .. } = self.options.wiring else {
             return Ok(());
         };
@@ -148,7 +155,6 @@ impl Cluster {
                     .map(|(from, port)| (from, to, port)),
             );
         }
-        let ports = ports::free(links.len())?;
         for ((from, to, target), port) in links.into_iter().zip(ports) {
             let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
             self.mesh.add(from, to, local(port), local(target))?;
@@ -303,6 +309,33 @@ impl Cluster {
     /// When it runs already.
     pub fn restart(&mut self, id: u64) -> anyhow::Result<()> {
         self.node(id).start()
+    }
+
+    /// Whether a node's process runs, paused or not.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn is_up(&mut self, id: u64) -> anyhow::Result<bool> {
+        let node = self.node(id);
+        Ok(node.is_started() && node.exited()?.is_none())
+    }
+
+    /// Takes the newest node away, with its directory; its ports are for the next.
+    ///
+    /// # Errors
+    /// When it is not the newest, or was a founder.
+    pub fn retire(&mut self, id: u64) -> anyhow::Result<()> {
+        let newest = self.nodes.len() as u64;
+        anyhow::ensure!(id == newest && id > self.options.nodes, "node {id} stays");
+        if self.is_up(id)? {
+            self.kill(id)?;
+        }
+        if self.data_dir(id).exists() {
+            self.wipe(id)?;
+        }
+        let node = self.nodes.pop().context("there are nodes")?;
+        self.spares.insert(0, node.ports()?);
+        Ok(())
     }
 
     /// Stops a node's process as it is (SIGSTOP).

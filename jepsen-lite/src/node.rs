@@ -93,6 +93,10 @@ impl Node {
             .id())
     }
 
+    pub(crate) fn is_started(&self) -> bool {
+        self.process.is_some()
+    }
+
     fn kernel_pid(&self) -> anyhow::Result<Pid> {
         Pid::from_raw(self.pid()?.cast_signed()).context("pid 0")
     }

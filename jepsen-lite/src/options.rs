@@ -19,6 +19,8 @@ pub struct Options {
     pub authority: Option<String>,
     /// What lies between the nodes, and between them and their callers.
     pub wiring: Wiring,
+    /// The first of the ports to use, one after the other; any that are free if not said.
+    pub first_port: Option<u16>,
     /// Set for each node's process; `{node}` in a value stands for the node's id, `{dir}` for
     /// the directory of the cluster.
     pub environment: Vec<(String, String)>,
@@ -49,8 +51,21 @@ impl Options {
             sections: String::new(),
             authority: None,
             wiring: Wiring::Direct,
+            first_port: None,
             environment: Vec::new(),
         }
+    }
+
+    /// How many links there are, each with a port of its own.
+    pub(crate) fn links(&self) -> usize {
+        let links = match self.wiring {
+            Wiring::Direct => 0,
+            Wiring::Proxied { workers, spares } => {
+                let nodes = self.nodes + spares;
+                nodes * (workers + 1 + nodes - 1)
+            }
+        };
+        usize::try_from(links).unwrap_or(usize::MAX)
     }
 
     /// The API of a node that serves clients at this port.

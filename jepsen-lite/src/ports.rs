@@ -34,3 +34,17 @@ pub(crate) fn free(count: usize) -> anyhow::Result<Vec<u16>> {
     }
     Ok(held.into_iter().map(|(port, _)| port).collect())
 }
+
+/// These ports, if all of them are free now.
+pub(crate) fn from(first: u16, count: usize) -> anyhow::Result<Vec<u16>> {
+    let last = usize::from(first) + count;
+    let ports: Vec<u16> = (usize::from(first)..last)
+        .map(u16::try_from)
+        .collect::<Result<_, _>>()?;
+    for port in &ports {
+        if let Err(error) = TcpListener::bind((Ipv4Addr::LOCALHOST, *port)) {
+            bail!("port {port} cannot be used: {error}");
+        }
+    }
+    Ok(ports)
+}

@@ -1,0 +1,96 @@
+//! Fences rise: along the log, and along time.
+
+use std::collections::HashMap;
+
+use super::{Checker, Findings};
+use crate::history::{Call, History};
+
+/// No two grants have one fence, and a later one has a higher.
+pub(super) struct Rise;
+
+impl Checker for Rise {
+    fn name(&self) -> &'static str {
+        "fences-rise"
+    }
+
+    fn promise(&self) -> &'static str {
+        "fences strictly rise, cluster-wide, in the order of revisions and in the order of time"
+    }
+
+    fn check(&self, history: &History) -> Findings {
+        let calls = history.calls();
+        let grants = calls
+            .iter()
+            .filter(|call| call.f == "acquire" && call.is_ok());
+        // What was told a second time was granted at another time than it was told.
+        let first = grants.filter(|call| call.value.as_ref().is_none_or(|value| value != true));
+        let grants: Vec<&Call> = first.filter(|call| call.fence.is_some()).collect();
+        let mut findings = Findings {
+            looked_at: grants.len() as u64,
+            ..Findings::default()
+        };
+        along_the_log(&grants, &mut findings);
+        along_time(&grants, &mut findings);
+        once_each(&grants, &mut findings);
+        findings
+    }
+}
+
+fn along_the_log(grants: &[&Call], findings: &mut Findings) {
+    let told = grants.iter().filter(|call| call.revision.is_some());
+    let mut sorted: Vec<&Call> = told.copied().collect();
+    sorted.sort_by_key(|call| (call.revision, call.fence));
+    for pair in sorted.windows(2) {
+        let is_same = same_lease(pair[0], pair[1]);
+        if pair[1].fence <= pair[0].fence && !is_same {
+            let what = format!(
+                "fence {} at revision {} is followed by fence {} at revision {}",
+                pair[0].fence.unwrap_or(0),
+                pair[0].revision.unwrap_or(0),
+                pair[1].fence.unwrap_or(0),
+                pair[1].revision.unwrap_or(0),
+            );
+            findings.breaks(what, [pair[0], pair[1]]);
+        }
+    }
+}
+
+fn along_time(grants: &[&Call], findings: &mut Findings) {
+    let mut by_stop = grants.to_vec();
+    by_stop.sort_by_key(|call| call.stop);
+    let mut ended = by_stop.into_iter().peekable();
+    let mut highest: Option<&Call> = None;
+    // `grants` are in the order of their starts.
+    for call in grants {
+        while let Some(before) = ended.next_if(|before| before.stop <= call.start) {
+            if highest.is_none_or(|highest| before.fence > highest.fence) {
+                highest = Some(before);
+            }
+        }
+        let Some(highest) = highest else { continue };
+        if call.fence <= highest.fence && !same_lease(call, highest) {
+            let what = format!(
+                "fence {} was granted after fence {} had been acknowledged",
+                call.fence.unwrap_or(0),
+                highest.fence.unwrap_or(0)
+            );
+            findings.breaks(what, [highest, call]);
+        }
+    }
+}
+
+fn once_each(grants: &[&Call], findings: &mut Findings) {
+    let mut seen: HashMap<u64, &Call> = HashMap::new();
+    for call in grants {
+        let fence = call.fence.unwrap_or(0);
+        if let Some(first) = seen.insert(fence, call)
+            && !same_lease(first, call)
+        {
+            findings.breaks(format!("fence {fence} was granted twice"), [first, *call]);
+        }
+    }
+}
+
+fn same_lease(one: &Call, other: &Call) -> bool {
+    one.key == other.key && one.session == other.session && one.fence == other.fence
+}

@@ -1,0 +1,226 @@
+//! After the last fault: does everything live again, agree, and has it kept quiet?
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::Duration;
+
+use anyhow::Context;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::Plan;
+use crate::api::Api;
+use crate::checker::{Property, Verdict};
+use crate::clock::MS;
+use crate::cluster::wait_for;
+use crate::history::History;
+use crate::nemesis::{Fault, Stage, Status};
+
+/// From the last mending until every node has acknowledged a change.
+const LIVE_WITHIN: Duration = Duration::from_secs(10);
+/// How long all may take to have applied the same.
+const EQUAL_WITHIN: Duration = Duration::from_secs(20);
+
+fn property(name: &str, promise: &str, looked_at: u64, wrong: Vec<String>) -> Property {
+    Property {
+        name: name.to_owned(),
+        workload: String::new(),
+        promise: promise.to_owned(),
+        verdict: if wrong.is_empty() {
+            Verdict::Valid
+        } else {
+            Verdict::Invalid
+        },
+        looked_at,
+        found: wrong.join("; "),
+        counterexample: Vec::new(),
+    }
+}
+
+/// That it lives, and how soon each node did.
+pub(super) struct Healed {
+    pub(super) property: Property,
+    pub(super) each_ms: Vec<u64>,
+}
+
+/// Every node takes a change, through the links, within a bound.
+pub(super) async fn liveness(stage: &mut Stage) -> anyhow::Result<Healed> {
+    stage.cluster.mesh().heal();
+    let began = Instant::now();
+    let mut each_ms = Vec::new();
+    let mut wrong = Vec::new();
+    for id in stage.cluster.ids() {
+        let api = Api::new(&stage.cluster.url_for(0, id));
+        let opened = wait_for("a change is acknowledged", LIVE_WITHIN, async || {
+            let body = json!({"ttl_ms": 5_000, "owner": "liveness"});
+            let answer = tokio::time::timeout(LIVE_WITHIN, api.post("/v1/sessions", body)).await;
+            let answer = answer.ok()?.ok()?;
+            (answer.status == 201).then_some(())
+        });
+        match opened.await {
+            Ok(()) => each_ms.push(u64::try_from(began.elapsed().as_millis())?),
+            Err(_) => wrong.push(format!(
+                "node {id} acknowledges nothing within {LIVE_WITHIN:?}"
+            )),
+        }
+    }
+    let promise = format!("within {LIVE_WITHIN:?} after the last fault every node takes changes");
+    let looked_at = stage.cluster.ids().count() as u64;
+    let mut property = property("it-lives-again", &promise, looked_at, wrong);
+    if property.found.is_empty() {
+        property
+            .promise
+            .push_str(&format!("; measured: {each_ms:?} ms"));
+    }
+    Ok(Healed { property, each_ms })
+}
+
+/// At one revision all nodes show the same.
+pub(super) async fn equal_views(stage: &mut Stage) -> anyhow::Result<Property> {
+    let deadline = Instant::now() + EQUAL_WITHIN;
+    let mut wrong = Vec::new();
+    let mut compared = 0;
+    while Instant::now() < deadline {
+        let mut views: BTreeMap<u64, Vec<(u64, Value)>> = BTreeMap::new();
+        for id in stage.cluster.ids() {
+            if let Some((revision, view)) = view(&stage.cluster.api(id)).await {
+                views.entry(revision).or_default().push((id, view));
+            }
+        }
+        let all = stage.cluster.ids().count();
+        if let Some((revision, views)) = views.into_iter().find(|(_, views)| views.len() == all) {
+            compared = revision;
+            for (id, view) in &views[1..] {
+                if *view != views[0].1 {
+                    wrong.push(format!(
+                        "at revision {revision} nodes {} and {id} differ: {} and {view}",
+                        views[0].0, views[0].1
+                    ));
+                }
+            }
+            break;
+        }
+    }
+    if compared == 0 {
+        wrong.push(format!(
+            "the nodes are not at one revision within {EQUAL_WITHIN:?}"
+        ));
+    }
+    let promise = "after all faults every node shows the same locks, holders, queues and sessions \
+                   at the same revision";
+    Ok(property("replicas-agree", promise, compared, wrong))
+}
+
+/// What one node shows without asking any other, and at which revision; nothing if that changed
+/// meanwhile.
+async fn view(api: &Api) -> Option<(u64, Value)> {
+    let mut revisions = Vec::new();
+    let mut pages = Vec::new();
+    for list in ["locks", "sessions"] {
+        let mut after = String::new();
+        loop {
+            let path = format!("/v1/{list}?consistency=stale&limit=1000{after}");
+            let answer = api.get(&path).await.ok()?;
+            revisions.push(answer.header("lockring-revision")?.parse::<u64>().ok()?);
+            let body = answer.expect(200).ok()?;
+            pages.push(timeless(&body[list]));
+            let Some(next) = body["next"].as_str() else {
+                break;
+            };
+            after = format!("&after={}", lockring_client::wire::route::segment(next));
+        }
+    }
+    let first = *revisions.first()?;
+    let stood = revisions.iter().all(|revision| *revision == first);
+    stood.then_some((first, Value::Array(pages)))
+}
+
+/// Without what depends on the moment of the question.
+fn timeless(value: &Value) -> Value {
+    match value {
+        Value::Array(items) => Value::Array(items.iter().map(timeless).collect()),
+        Value::Object(map) => {
+            let kept = map.iter().filter(|(name, _)| {
+                !["held_ms", "expires_in_ms", "waited_ms", "ends_in_ms"].contains(&name.as_str())
+            });
+            Value::Object(
+                kept.map(|(name, value)| (name.clone(), timeless(value)))
+                    .collect(),
+            )
+        }
+        plain => plain.clone(),
+    }
+}
+
+/// No panic, and no word of ERROR but where a fault asks for one.
+pub(super) fn quiet_logs(stage: &Stage, plan: &Plan) -> anyhow::Result<Property> {
+    use crate::nemesis::Nemesis::{Corrupt, Disk, Fd};
+    let loud = plan
+        .nemeses
+        .iter()
+        .any(|nemesis| matches!(nemesis, Corrupt | Disk | Fd));
+    let mut wrong = Vec::new();
+    let mut lines = 0;
+    for id in stage.cluster.ids() {
+        let path = stage.cluster.dir().join(format!("node-{id}.log"));
+        let log = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        for line in String::from_utf8_lossy(&log).lines() {
+            lines += 1;
+            let panicked = line.contains("panicked at");
+            if panicked || (line.contains(" ERROR ") && !loud) {
+                wrong.push(format!("node {id}: {line}"));
+            }
+        }
+    }
+    wrong.truncate(5);
+    let promise = "no node panics, and none logs at ERROR but for a broken disk";
+    Ok(property("logs-are-quiet", promise, lines, wrong))
+}
+
+/// Threads and descriptors of a node after everything; far below what a leak would make.
+pub(super) fn no_leaks(stage: &Stage) -> anyhow::Result<Property> {
+    const THREADS_MAX: usize = 64;
+    const DESCRIPTORS_MAX: usize = 512;
+    let mut wrong = Vec::new();
+    for id in stage.cluster.ids() {
+        let pid = stage.cluster.pid(id)?;
+        let count = |what: &str| -> anyhow::Result<usize> {
+            Ok(fs::read_dir(format!("/proc/{pid}/{what}"))?.count())
+        };
+        for (what, found, most) in [
+            ("threads", count("task")?, THREADS_MAX),
+            ("descriptors", count("fd")?, DESCRIPTORS_MAX),
+        ] {
+            if found > most {
+                wrong.push(format!("node {id} has {found} {what}"));
+            }
+        }
+    }
+    let promise = format!(
+        "after all faults a node has at most {THREADS_MAX} threads and {DESCRIPTORS_MAX} \
+         descriptors"
+    );
+    Ok(property(
+        "nothing-leaks",
+        &promise,
+        stage.cluster.ids().count() as u64,
+        wrong,
+    ))
+}
+
+/// How long nothing was acknowledged after each fault that can take a leader away.
+pub(super) fn failovers(history: &History, faults: &[Fault]) -> Vec<u64> {
+    let calls = history.calls();
+    let kinds = ["leader", "restart-all"];
+    let of_leaders = faults
+        .iter()
+        .filter(|fault| fault.status == Status::Installed && kinds.contains(&fault.kind.as_str()));
+    let gaps = of_leaders.filter_map(|fault| {
+        let changes = calls.iter().filter(|call| {
+            let change = ["open", "acquire", "release"].contains(&call.f.as_str());
+            change && call.is_ok() && call.start >= fault.from
+        });
+        Some((changes.map(|call| call.stop).min()? - fault.from) / MS)
+    });
+    gaps.collect()
+}
