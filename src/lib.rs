@@ -1,5 +1,6 @@
 //! The lockring server: floors in order, each importing only from those above it in this list.
 
+pub mod cache;
 pub mod cli;
 pub mod planted;
 pub mod chance;

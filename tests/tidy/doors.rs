@@ -19,7 +19,12 @@ const DOORS: &[(&str, &[&str])] = &[
     ("clap", &["src/cli/", "src/main.rs", "jepsen-lite/"]),
     ("clap_complete", &["src/cli/"]),
     ("openraft", &["src/consensus/"]),
-    ("redis", &["client/src/fence/", "tests/stores/"]),
+    ("quick_cache", &["src/cache/store/"]),
+    (
+        "redis",
+        &["client/src/fence/", "tests/stores/", "tests/cache/"],
+    ),
+    ("redis_protocol", &["src/cache/tests/"]),
     ("openraft_rt", &["src/consensus/"]),
     ("sha1", &["core/src/"]),
     ("sled", &["src/storage/"]),
