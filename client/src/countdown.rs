@@ -20,7 +20,7 @@ use std::time::Duration;
 /// The share of a promise that is not believed: one part in this many.
 const DRIFT: u32 = 100;
 
-/// A moment on the boot-time clock, in nanoseconds since some moment before the process began.
+/// A moment on the boot-time clock, in nanoseconds since the machine was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BootTime(u64);
 
@@ -44,6 +44,18 @@ impl BootTime {
         let seconds = u64::try_from(at.tv_sec).expect("boot time counts upwards from 0");
         let nanos = u64::try_from(at.tv_nsec).expect("nanoseconds are from 0 to 10^9");
         Self(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
+    }
+
+    /// The moment that another process of this machine calls by this number.
+    #[must_use]
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// Its number, which means the same to every process until the machine is started again.
+    #[must_use]
+    pub const fn nanos(self) -> u64 {
+        self.0
     }
 
     /// This much later; saturates at the end of time, 584 years on.

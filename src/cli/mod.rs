@@ -70,6 +70,9 @@ enum Verb {
     /// What `exec` runs its command through
     #[command(hide = true)]
     ExecChild(exec::ExecChild),
+    /// What watches over the command of `exec`
+    #[command(hide = true)]
+    ExecGuardian(exec::ExecGuardian),
 }
 
 /// The whole program.
@@ -101,6 +104,7 @@ pub fn main() -> ExitCode {
         Verb::Bench(verb) => verb.run(),
         Verb::Completions(verb) => verb.run(),
         Verb::ExecChild(verb) => verb.run(),
+        Verb::ExecGuardian(verb) => verb.run(),
     };
     exit::code_of(done)
 }

@@ -12,6 +12,7 @@ mod dev;
 mod disk_full;
 mod exec;
 mod failover;
+mod guardian;
 mod links;
 mod paused_holder;
 mod readme;

@@ -37,6 +37,11 @@ impl Margins {
         Self { terminate, kill }
     }
 
+    /// How long the guardian may take to kill before it is not waited for any more.
+    pub(super) fn guardian(&self) -> Duration {
+        self.kill / 2
+    }
+
     /// What is to be done with so much left, and when to look again.
     pub(super) fn step(&self, remaining: Duration) -> (Step, Duration) {
         let (step, until) = if remaining <= self.kill {

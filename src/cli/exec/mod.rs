@@ -10,29 +10,53 @@
 //! the last acknowledged renewal was *sent* and runs a little fast, on a clock that does not stop
 //! in suspend; cluster time never runs faster than real time, so the lease ends later than that.
 //!
-//! **The parts.** The command runs in a process group of its own, so that both signals reach what
-//! it started, and signals that we get are passed on to it. It is started through `exec-child`,
-//! which asks the kernel to kill it if this process dies, SIGKILL included.
+//! **The parts.** `exec` itself renews, and tells a *guardian* until when the lease is certain. That
+//! is a process beside it, which starts the command and kills it when it has not been told better
+//! in time. So either of the two can be stopped or killed and the command still dies in time:
 //!
-//! **What it does not do.** A process that leaves the group (setsid) is out of reach. If the
-//! machine itself sleeps past the lease, the command may run for a moment after waking before it
-//! is killed. Both are what `LOCKRING_FENCE` is for: let the resource refuse lower fences.
+//! | what happens | what the command gets |
+//! |---|---|
+//! | no renewal is answered | SIGTERM, time to clean up, SIGKILL |
+//! | the session is gone, by the cluster's own word | SIGKILL: another may hold the lock already |
+//! | `exec` is stopped (SIGSTOP, ^Z) for longer than the lease | the same from the guardian |
+//! | `exec` is killed | SIGTERM from the guardian at once, SIGKILL when the lease runs out |
+//! | the guardian is killed | SIGKILL from the kernel, and from `exec` for what it started |
+//! | the guardian is stopped | `exec` kills it when the lease runs out, and so the command |
+//!
+//! The command runs in a process group of its own, and warnings and passed-on signals go to all of
+//! it. What is killed is everything that it started, also what has left the group
+//! ([`descendants`]). That is done at its own end too, before the lock is released.
+//!
+//! **What it does not do.** When both are stopped at once, or all processes of the machine are (a
+//! hypervisor, a frozen container, a closed lid), the command may run for a moment after waking.
+//! A process in an uninterruptible wait dies when that ends, and one that runs as another user
+//! (`sudo`) cannot be killed by us. All of that is what `LOCKRING_FENCE` is for: let the resource
+//! refuse lower fences.
 
 mod child;
+mod descendants;
+mod guarded;
+mod guardian;
+mod line;
 mod margins;
+mod signals;
 
 use std::ffi::OsString;
 use std::time::Duration;
 
 use clap::Args;
 use lockring_client::{LockGuard, Session};
+use rustix::process::{Signal, getpid, kill_process};
 use tokio::time::sleep;
 
 use super::endpoints::{Endpoints, run_calls};
 use super::{exit, print, span};
 pub(super) use child::ExecChild;
-use child::{Child, Signals};
+use guarded::Guarded;
+pub(super) use guardian::ExecGuardian;
+use line::News;
 use margins::{Margins, Step};
+use signals::Signals;
 
 /// The command line is wrong.
 pub(super) const USAGE: u8 = 120;
@@ -42,6 +66,8 @@ const HELD: u8 = 121;
 const FAILED: u8 = 122;
 /// The lease was lost while the command ran, and the command was ended.
 const LOST: u8 = 123;
+/// The guardian was killed, and the command with it.
+const UNWATCHED: u8 = 124;
 
 /// Run a command while holding a lock
 ///
@@ -50,8 +76,10 @@ const LOST: u8 = 123;
 /// the fence along with what it writes, and the receiver refuse lower ones than it has seen.
 ///
 /// If the lease can no longer be renewed, the command gets SIGTERM and then SIGKILL, early enough
-/// to be dead before anyone else is granted the lock. What it leaves behind in its process group
-/// when it ends is killed too.
+/// to be dead before anyone else is granted the lock; that holds also while this process itself is
+/// stopped or after it was killed. What the command leaves behind when it ends is killed too,
+/// daemons included. INT, TERM, HUP, QUIT, USR1 and USR2 are passed on to it. ^Z stops it; for
+/// longer than the lease lasts it must not be stopped.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Exit codes:
@@ -60,6 +88,7 @@ Exit codes:
   121  the lock is held by another, and --wait is over
   122  the cluster could not be reached or refused; the command was not started
   123  the lease was lost while the command ran; the command was ended
+  124  the process that watches over the command was killed, and so was the command
   126  the command cannot be executed
   127  the command was not found
 
@@ -92,6 +121,8 @@ enum Ended {
     Itself(u8),
     /// It was ended, because the lease was lost.
     Lost,
+    /// It was ended, because nobody watched over it any more.
+    Unwatched,
 }
 
 impl Exec {
@@ -123,6 +154,10 @@ impl Exec {
         };
         match ended {
             Ended::Lost => Err(exit::Exit::silent(LOST).into()),
+            Ended::Unwatched => {
+                self.give_back(guard, session).await;
+                Err(exit::Exit::silent(UNWATCHED).into())
+            }
             Ended::Itself(code) => {
                 self.give_back(guard, session).await;
                 match code {
@@ -146,37 +181,53 @@ impl Exec {
     /// Runs the command for as long as the lease lives.
     async fn run_under(&self, guard: &LockGuard) -> anyhow::Result<Ended> {
         let mut signals = Signals::catch()?;
-        let mut child = Child::start(&self.command, guard)?;
+        // Should the guardian die, what it watched over becomes ours.
+        descendants::adopt()?;
+        let mut command = Guarded::start(&self.command, guard, self.ttl)?;
         let margins = Margins::of(self.ttl);
         let mut step = Step::Run;
         loop {
-            let (next, look_again) = margins.step(guard.remaining());
-            let next = next.max(step);
-            if next != step {
-                step = next;
+            command.tell_until(guard);
+            let (due, look_again) = margins.step(guard.remaining());
+            if due > step {
+                step = due;
                 self.tell(step);
-                child.end(step);
             }
-            if step == Step::Kill {
-                child.wait().await?;
-                return Ok(Ended::Lost);
-            }
-            let mut passed_on = None;
             tokio::select! {
-                code = child.wait() => {
-                    child.clear_group();
-                    let code = code?;
-                    return Ok(if step == Step::Run { Ended::Itself(code) } else { Ended::Lost });
-                }
-                signal = signals.next() => passed_on = Some(signal),
-                () = sleep(look_again) => {}
+                news = command.news() => match news? {
+                    Some(News::Began(_)) => {}
+                    Some(News::Stopped(by)) => self.tell_stopped(by),
+                    Some(News::Ended { code, lost }) => {
+                        command.leave().await?;
+                        let lost = lost || step != Step::Run;
+                        return Ok(if lost { Ended::Lost } else { Ended::Itself(code) });
+                    }
+                    None => {
+                        descendants::kill_all(|_, _| {});
+                        let lost = step != Step::Run || !guard.is_valid();
+                        return Ok(if lost { Ended::Lost } else { Ended::Unwatched });
+                    }
+                },
+                signal = signals.next() => pass_on(&command, signal)?,
+                () = sleep(look_again), if step != Step::Kill => {}
                 // The cluster's word that the session is gone is final: another may hold the
                 // lock already, so there is no time for a polite signal.
-                _ = guard.lost() => {}
+                _ = guard.lost(), if step != Step::Kill => {}
+                // The guardian should have said by now that all is over. It is stopped, or in
+                // trouble: without it the command is ours to kill.
+                () = sleep(margins.guardian()), if step == Step::Kill => command.kill_guardian(),
             }
-            if let Some(signal) = passed_on {
-                child.pass_on(signal);
-            }
+        }
+    }
+
+    fn tell_stopped(&self, by: i32) {
+        let waits = [Signal::TTIN, Signal::TTOU].map(Signal::as_raw);
+        if waits.contains(&by) {
+            print::note(format_args!(
+                "lockring: the command under {} wants the terminal, which it cannot have: give it \
+                 another input, or `< /dev/null`",
+                self.name
+            ));
         }
     }
 
@@ -204,6 +255,17 @@ impl Exec {
         let closed = tokio::time::timeout(Duration::from_secs(1), session.close());
         let _ = closed.await;
     }
+}
+
+/// Lets the command have a signal that came to us, and stops when that was its meaning.
+fn pass_on(command: &Guarded, signal: Signal) -> anyhow::Result<()> {
+    command.pass_on(signal);
+    if signal == Signal::TSTP {
+        // Whoever started us waits for us to stop. The guardian does not, and keeps the time;
+        // the signal that lets us go on is passed on when it comes.
+        kill_process(getpid(), Signal::STOP)?;
+    }
+    Ok(())
 }
 
 fn failed(error: &lockring_client::Error) -> exit::Exit {
