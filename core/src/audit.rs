@@ -7,15 +7,15 @@
 //! It checks I1 to I6 as far as one state can show them (a history shows the rest), and the order
 //! of arrival that I13 rests on.
 
-use alloc::collections::BTreeMap;
+mod indexes;
+
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use crate::deadlines::Due;
 use crate::fence::Fence;
 use crate::limits::RINGS_MAX;
-use crate::lock::{Lock, Waiter};
+use crate::lock::{Bundle, Lease, Lock, Mode, Waiter};
 use crate::machine::Machine;
 use crate::name::{LockName, SessionId};
 use crate::ring::Ring;
@@ -28,7 +28,7 @@ impl Machine {
     /// The first that does not hold, in words.
     pub fn audit(&self) -> Result<(), String> {
         audit_rows(self)?;
-        audit_indexes(self)
+        indexes::audit_indexes(self)
     }
 }
 
@@ -41,12 +41,16 @@ pub(crate) fn audit_rows(machine: &Machine) -> Result<(), String> {
     check(fits, "there are too many locks")?;
     let mut fences = Vec::with_capacity(locks.rows.len());
     for (name, lock) in locks.rows.iter() {
-        audit_lock(machine, lock).map_err(|why| format!("lock {name}: {why}"))?;
-        fences.push(lock.lease.fence);
+        audit_lock(machine, name, lock).map_err(|why| format!("lock {name}: {why}"))?;
+        fences.extend(lock.leases().iter().map(|lease| lease.fence));
     }
     fences.sort_unstable();
     let distinct = fences.windows(2).all(|pair| pair[0] < pair[1]);
     check(distinct, "I2: two leases have one fence")?;
+    for (ticket, bundle) in locks.bundles.iter() {
+        audit_bundle(machine, *ticket, bundle).map_err(|why| format!("wait {ticket}: {why}"))?;
+    }
+    check(sessions.operators.fits(), "too many calls are remembered")?;
     for (id, session) in sessions.rows.iter() {
         audit_session(machine, *id, session)
             .map_err(|why| format!("session {}: {why}", id.short()))?;
@@ -69,8 +73,43 @@ pub(crate) fn audit_rows(machine: &Machine) -> Result<(), String> {
     Ok(())
 }
 
-fn audit_lock(machine: &Machine, lock: &Lock) -> Result<(), String> {
-    let lease = &lock.lease;
+fn audit_lock(machine: &Machine, name: &LockName, lock: &Lock) -> Result<(), String> {
+    check(lock.is_lean(), "I4: it keeps more than there is")?;
+    for lease in lock.leases() {
+        audit_lease(machine, lease)?;
+    }
+    audit_modes(machine, lock)?;
+    let fits = lock.queue().map_or(0, |queue| queue.len()) <= machine.bounds.waiters_per_lock;
+    check(fits, "too many wait for it")?;
+    let mut before: Option<&Waiter> = None;
+    for waiter in lock.queue().into_iter().flat_map(|queue| queue.iter()) {
+        let later = before.is_none_or(|b| b.ticket < waiter.ticket && b.since <= waiter.since);
+        check(later, "I13: its queue is not in the order of arrival")?;
+        before = Some(waiter);
+        audit_waiter(machine, name, waiter)?;
+        let apart = lock.leases().iter().all(|l| l.session != waiter.session);
+        check(apart, "I5: its holder waits for it")?;
+    }
+    if let Some(waiter) = lock.upgrade() {
+        audit_waiter(machine, name, waiter)?;
+        let held = lock.leases().iter().find(|l| l.session == waiter.session);
+        let shares = held.is_some_and(|lease| lease.mode == Mode::Shared);
+        let raises = waiter.ask.mode == Mode::Exclusive && !waiter.many;
+        check(shares && raises, "I5: an upgrader is no sharer")?;
+        let apart = lock.queue().is_none_or(|q| q.get(waiter.ticket).is_none());
+        check(apart, "an upgrader has another's ticket")?;
+    }
+    let asked = lock.leases().iter().any(Lease::is_asked);
+    let same = asked == lock.revocation().is_some();
+    check(same, "leases that are asked for and a revocation disagree")?;
+    let stands = lock.next_waiter().is_some_and(|waiter| match waiter.many {
+        true => machine.is_ready(waiter.ticket),
+        false => lock.admits(waiter, machine.bounds.holders_per_lock),
+    });
+    check(!stands, "I13: whoever is next could have it")
+}
+
+fn audit_lease(machine: &Machine, lease: &Lease) -> Result<(), String> {
     let minted = lease.fence > Fence::claimed(0) && lease.fence.number() <= machine.mint.last();
     check(minted, "I2: its fence was never minted")?;
     check(
@@ -79,30 +118,79 @@ fn audit_lock(machine: &Machine, lock: &Lock) -> Result<(), String> {
     )?;
     let past = lease.attachment <= machine.revision;
     check(past, "it was attached to in the future")?;
+    check(lease.mode.fits(), "a lease has a mode that is none")?;
     let holder = machine.sessions.get(lease.session);
-    check(holder.is_some(), "I3: its holder is not a live session")?;
-    check(lock.queue_is_lean(), "I4: it keeps an empty queue")?;
-    let fits = lock.queue_len() <= machine.bounds.waiters_per_lock;
-    check(fits, "too many wait for it")?;
-    let mut before: Option<&Waiter> = None;
-    for waiter in lock.waiters() {
-        let later = before.is_none_or(|b| b.ticket < waiter.ticket && b.since <= waiter.since);
-        check(later, "I13: its queue is not in the order of arrival")?;
-        before = Some(waiter);
-        check(
-            waiter.since <= machine.clock,
-            "I6: a waiter came in the future",
-        )?;
-        let attached = waiter.ticket <= waiter.attachment;
-        check(attached, "a waiter attached before it came")?;
-        let attached = waiter.attachment <= machine.revision;
-        check(attached, "a waiter attached in the future")?;
-        let apart = waiter.session != lease.session;
-        check(apart, "I5: its holder waits for it")?;
-        let alive = machine.sessions.get(waiter.session).is_some();
-        check(alive, "I3: a waiter is not a live session")?;
-    }
-    Ok(())
+    check(holder.is_some(), "I3: its holder is not a live session")
+}
+
+/// Whether leases can be beside each other, and everybody means the same permits.
+fn audit_modes(machine: &Machine, lock: &Lock) -> Result<(), String> {
+    let leases = lock.leases();
+    let fits = leases.len() <= machine.bounds.holders_per_lock;
+    check(fits, "too many hold it")?;
+    let shared = leases.iter().all(|lease| lease.mode == Mode::Shared);
+    let counts = leases.iter().map(|lease| match lease.mode {
+        Mode::Permits { count, of } => Some((u64::from(count), of)),
+        Mode::Exclusive | Mode::Shared => None,
+    });
+    let counts: Option<Vec<_>> = counts.collect();
+    let within = counts.is_some_and(|counts| {
+        let used: u64 = counts.iter().map(|(count, _)| count).sum();
+        counts.iter().all(|(_, of)| used <= u64::from(*of))
+    });
+    let compatible = leases.len() < 2 || shared || within;
+    check(compatible, "I1: incompatible leases coexist")?;
+    let held = leases.iter().map(|lease| lease.mode);
+    let waited = lock.waiters().map(|waiter| waiter.ask.mode);
+    let same = held.chain(waited).all(|mode| match mode {
+        Mode::Permits { of, .. } => lock.permits() == Some(of),
+        Mode::Exclusive | Mode::Shared => true,
+    });
+    check(same, "it has two numbers of permits")
+}
+
+fn audit_waiter(machine: &Machine, name: &LockName, waiter: &Waiter) -> Result<(), String> {
+    check(
+        waiter.since <= machine.clock,
+        "I6: a waiter came in the future",
+    )?;
+    let attached = waiter.ticket <= waiter.attachment;
+    check(attached, "a waiter attached before it came")?;
+    let attached = waiter.attachment <= machine.revision;
+    check(attached, "a waiter attached in the future")?;
+    check(waiter.ask.mode.fits(), "a waiter wants a mode that is none")?;
+    let alive = machine.sessions.get(waiter.session).is_some();
+    check(alive, "I3: a waiter is not a live session")?;
+    let bundle = machine.locks.bundles.get(&waiter.ticket);
+    let as_it_is = match bundle {
+        None => !waiter.many,
+        Some(bundle) => {
+            let wanted = bundle.wants.iter().find(|want| want.lock == *name);
+            waiter.many
+                && bundle.session == waiter.session
+                && bundle.until == waiter.until
+                && wanted.is_some_and(|want| want.mode == waiter.ask.mode)
+                && bundle.places().any(|lock| lock == name)
+        }
+    };
+    check(as_it_is, "a place among many is not as its wait says")
+}
+
+fn audit_bundle(machine: &Machine, ticket: u64, bundle: &Bundle) -> Result<(), String> {
+    let alive = machine.sessions.get(bundle.session).is_some();
+    check(alive, "I3: it is not of a live session")?;
+    let attached = ticket <= bundle.attachment && bundle.attachment <= machine.revision;
+    check(
+        attached,
+        "it was attached to before it came or in the future",
+    )?;
+    let sorted = bundle.kept.is_sorted_by(|a, b| a < b);
+    check(sorted, "what it keeps is out of order")?;
+    let mut places = bundle.places().peekable();
+    check(places.peek().is_some(), "it waits nowhere")?;
+    let mut places = places.map(|lock| machine.locks.waiter(lock, ticket));
+    let queued = places.all(|place| place.is_some_and(|(_, waiter)| waiter.many));
+    check(queued, "it has no place where it waits")
 }
 
 /// A member lives exactly as long as its session (I3 for rings).
@@ -122,7 +210,7 @@ fn audit_session(machine: &Machine, id: SessionId, session: &Session) -> Result<
     match &session.life {
         Life::Open => {}
         Life::Holds(lock) => {
-            let held = locks.get(lock).is_some_and(|row| row.lease.session == id);
+            let held = locks.lease_of(id, lock).is_some();
             check(held, "I3: it outlived the lease that it lives for")?;
         }
         Life::Waits(lock) => {
@@ -140,108 +228,6 @@ fn audit_session(machine: &Machine, id: SessionId, session: &Session) -> Result<
     let mut waiting = replay.tickets();
     let waits = waiting.all(|ticket| tickets.binary_search(&ticket).is_ok());
     check(waits, "it remembers a call that waits in no place")
-}
-
-/// The first index that does not follow from the rows.
-fn audit_indexes(machine: &Machine) -> Result<(), String> {
-    let (sessions, locks) = (&machine.sessions, &machine.locks);
-    sessions.rows.audit()?;
-    sessions.ended.rows.audit()?;
-    locks.rows.audit()?;
-    let mut places = 0;
-    for (name, lock) in locks.rows.iter() {
-        audit_lock_indexes(machine, name, lock).map_err(|why| format!("lock {name}: {why}"))?;
-        places += lock.queue_len();
-    }
-    // With one lease a lock, as many index rows as locks means that none is left of a lock or a
-    // lease that is gone.
-    let same = locks.leases_len() == locks.rows.len();
-    check(same, "I1, I4: leases and locks differ in number")?;
-    let same = places == locks.places_len();
-    check(same, "I4: places and their index differ in number")?;
-    let (mut openings, mut due) = (0, places);
-    for (id, session) in sessions.rows.iter() {
-        audit_session_indexes(machine, *id, session)
-            .map_err(|why| format!("session {}: {why}", id.short()))?;
-        openings += usize::from(session.opening.is_some());
-        due += usize::from(!matches!(session.life, Life::Waits(_)));
-    }
-    for (_, ended) in sessions.ended.rows.iter() {
-        if let Some(request) = ended.opened_and_ended_by() {
-            let known = sessions.opened_by(request) == Some(ended.session);
-            check(known, "an ended session is not found by its call")?;
-            openings += 1;
-        }
-    }
-    let same = openings == sessions.openings_len();
-    check(same, "opening calls and their index differ in number")?;
-    let same = sessions.ended.rows.len() == sessions.ended.index_len();
-    check(same, "ended sessions and their index differ in number")?;
-    let mut bound = BTreeMap::new();
-    for (name, ring) in &machine.rings.rows {
-        if let Some(at) = ring.alarm() {
-            let falls_due = machine.deadlines.contains(at, Due::Ring(name.clone()));
-            check(falls_due, "a ring does not wake when it should")?;
-            due += 1;
-        }
-        for member in ring.members.values().filter(|member| member.is_alive()) {
-            *bound.entry((member.session, name)).or_insert(0) += 1;
-        }
-    }
-    for ((session, ring), members) in &bound {
-        let same = machine.rings.bound(*session, ring) == *members;
-        check(same, "a session's members are not in their index")?;
-    }
-    let same = bound.len() == machine.rings.bound_len();
-    check(same, "members and their index differ in number")?;
-    let same = due == machine.deadlines.len();
-    check(same, "what falls due and the deadlines differ in number")
-}
-
-fn audit_lock_indexes(machine: &Machine, name: &LockName, lock: &Lock) -> Result<(), String> {
-    let indexed = machine.locks.has_lease(lock.lease.session, name);
-    check(indexed, "its lease is not in its session's index")?;
-    for waiter in lock.waiters() {
-        let place = machine.locks.place(waiter.session, name);
-        let indexed = place.is_some_and(|(_, place)| place == waiter);
-        check(indexed, "a place is not in its session's index")?;
-        let due = Due::Wait(waiter.ticket, name.clone());
-        let due = machine.deadlines.contains(waiter.until, due);
-        check(due, "a wait does not fall due")?;
-    }
-    Ok(())
-}
-
-fn audit_session_indexes(
-    machine: &Machine,
-    id: SessionId,
-    session: &Session,
-) -> Result<(), String> {
-    let locks = &machine.locks;
-    let leases = locks.leases_of(id).count();
-    check(
-        leases == session.leases as usize,
-        "its leases are miscounted",
-    )?;
-    let places = locks.places_of(id).count();
-    check(
-        places == session.places as usize,
-        "its places are miscounted",
-    )?;
-    for lock in locks.leases_of(id) {
-        let held = locks.get(lock).is_some_and(|row| row.lease.session == id);
-        check(held, "I4: its index has a lease that is over")?;
-    }
-    let due = machine
-        .deadlines
-        .contains(session.expires_at, Due::Session(id));
-    let falls_due = !matches!(session.life, Life::Waits(_));
-    check(due == falls_due, "it does not fall due as it should")?;
-    if let Some(opening) = session.opening {
-        let known = machine.sessions.opened_by(opening.request) == Some(id);
-        check(known, "it is not found by the call that opened it")?;
-    }
-    Ok(())
 }
 
 fn check(holds: bool, why: &str) -> Result<(), String> {

@@ -1,9 +1,11 @@
 //! What falls due, in the order in which it is handled.
 //!
-//! A session's expiry carries its leases with it, so a held lease has no deadline of its own.
+//! A session's expiry carries its leases with it, so a held lease has no deadline of its own,
+//! unless it may last only so long.
 
 use alloc::collections::BTreeSet;
 
+use crate::fence::Fence;
 use crate::name::{LockName, SessionId};
 use crate::ring::RingName;
 use crate::time::{ClusterTime, Deadline};
@@ -13,8 +15,15 @@ use crate::time::{ClusterTime, Deadline};
 pub(crate) enum Due {
     /// A session's silence has lasted its TTL.
     Session(SessionId),
-    /// The wait that this ticket stands for ends; in the queue of this lock.
+    /// The wait that this ticket stands for ends; in the queue of this lock, or in this one and
+    /// others (it is the first that was asked for).
     Wait(u64, LockName),
+    /// The lease with this fence, of this lock, has lasted as long as it may.
+    Hold(Fence, LockName),
+    /// Those leases of this lock end that are left of those that an operator asked for.
+    Revoke(LockName),
+    /// This lock is no longer closed after an abnormal loss.
+    Delay(LockName),
     /// Time alone changes this ring: somebody is lost for good, or a storm is over.
     Ring(RingName),
 }

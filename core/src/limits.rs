@@ -52,7 +52,7 @@ pub const REPLAYS_PER_SESSION_MAX: usize = 64;
 pub const OPERATOR_REPLAYS_MAX: usize = 1024;
 /// Holders and waiters that are looked at in the search for a deadlock. If there are more, the
 /// request is let into the queue: its wait ends at its deadline.
-pub const DEADLOCK_STEPS_MAX: usize = 10_000;
+pub const DEADLOCK_STEPS_MAX: usize = 4096;
 /// Ended sessions whose cause is remembered; older ones "never existed".
 pub const ENDED_SESSIONS_MAX: usize = 16_384;
 

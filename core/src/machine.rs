@@ -15,24 +15,38 @@
 //! (deadline, kind, id), each counting one revision, up to a bound that keeps an apply short; what
 //! is left goes with the next entry. Then each command counts one revision. So that nobody
 //! profits from what was left over, a command first settles everything overdue that it touches:
-//! the sessions it speaks for, the place it speaks for, the holder of the lock it wants. And a
-//! lock that is handed over passes by whoever is overdue: those waits end in that same revision.
+//! the sessions it speaks for, the places it speaks for, and what is overdue of the lock it wants.
+//! And a lock that is handed on passes by whoever is overdue: those waits end in that same
+//! revision.
+//!
+//! *One revision, step by step.* First what was asked for happens, or falls due. Whatever ends on
+//! the way leaves locks free for others. Afterwards those sessions end that lived for what is
+//! over, and then the locks are handed on, in the order in which they came to be free.
 //!
 //! *The tables do not know each other.* Sessions, locks and deadlines meet only here and in the
 //! files below, one for each noun: that is where "a session ends" becomes "its leases end, and
 //! each lock goes to the next".
 
-mod locks;
+mod acquire;
+mod deadlock;
+mod due;
+mod grants;
+mod holder;
+mod multi;
+mod operator;
 mod places;
 mod rings;
 mod sessions;
+mod upgrade;
 mod view;
+
+pub(crate) use multi::due as multi_due;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::command::{Acquirer, Command, Entry, Op};
-use crate::deadlines::{Deadlines, Due};
+use crate::deadlines::Deadlines;
 use crate::event::{Event, What};
 use crate::fence::Mint;
 use crate::limits;
@@ -76,6 +90,7 @@ pub(crate) struct Bounds {
     pub(crate) sessions: usize,
     pub(crate) locks: usize,
     pub(crate) waiters_per_lock: usize,
+    pub(crate) holders_per_lock: usize,
     pub(crate) leases_per_session: usize,
     pub(crate) expiries_per_entry: usize,
 }
@@ -86,6 +101,7 @@ impl Default for Bounds {
             sessions: limits::SESSIONS_MAX,
             locks: limits::LOCKS_MAX,
             waiters_per_lock: limits::WAITERS_PER_LOCK_MAX,
+            holders_per_lock: limits::HOLDERS_PER_LOCK_MAX,
             leases_per_session: limits::LEASES_PER_SESSION_MAX,
             expiries_per_entry: limits::EXPIRIES_PER_ENTRY_MAX,
         }
@@ -96,6 +112,8 @@ impl Default for Bounds {
 struct Turn {
     wall_ms: u64,
     events: Vec<Event>,
+    /// Locks of which something ended: others may be granted them.
+    freed: VecDeque<LockName>,
     /// Sessions that end in this revision, after what is under way.
     ending: VecDeque<Ending>,
 }
@@ -159,6 +177,7 @@ impl Machine {
         let mut turn = Turn {
             wall_ms: entry.stamp.wall_ms,
             events: Vec::new(),
+            freed: VecDeque::new(),
             ending: VecDeque::new(),
         };
         self.expire_due(&mut turn);
@@ -174,103 +193,85 @@ impl Machine {
         }
     }
 
-    /// Handles what is due, in order, up to the bound.
-    fn expire_due(&mut self, turn: &mut Turn) {
-        for _ in 0..self.bounds.expiries_per_entry {
-            match self.deadlines.due_by(self.clock) {
-                Some(Due::Session(session)) => self.expire(session, turn),
-                Some(Due::Wait(ticket, lock)) => self.time_out_at(&lock, ticket, turn),
-                Some(Due::Ring(ring)) => self.wake_ring(&ring, turn),
-                None => return,
-            }
-        }
-    }
-
-    /// Settles what is overdue and would matter to this command.
-    fn expire_touched(&mut self, command: &Command, turn: &mut Turn) {
-        // Nearly always nothing is left over, and one look says so.
-        if self.deadlines.due_by(self.clock).is_none() {
-            return;
-        }
-        let opened = command.request.and_then(|r| self.sessions.opened_by(r));
-        match &command.op {
-            Op::Open(_) => self.expire_if_due(opened, turn),
-            Op::Renew { sessions } => {
-                for session in sessions {
-                    self.expire_if_due(Some(*session), turn);
-                }
-            }
-            Op::Close { session } => self.expire_if_due(Some(*session), turn),
-            Op::Acquire { by, lock, .. } => {
-                let session = match by {
-                    Acquirer::Session(session) => Some(*session),
-                    Acquirer::OneLease(_) => opened,
-                };
-                self.expire_if_due(session, turn);
-                self.time_out_if_due(session, lock, turn);
-                self.expire_if_due(self.holder(lock), turn);
-            }
-            Op::Abandon { session, lock, .. } => {
-                self.expire_if_due(Some(*session), turn);
-                self.time_out_if_due(Some(*session), lock, turn);
-            }
-            Op::Release { session, lock, .. } => {
-                self.expire_if_due(Some(*session), turn);
-                self.expire_if_due(self.holder(lock), turn);
-            }
-            Op::AcquireAll { .. }
-            | Op::AbandonAll { .. }
-            | Op::SetValue { .. }
-            | Op::Transfer { .. }
-            | Op::Revoke { .. }
-            | Op::Break { .. }
-            | Op::EndSession { .. } => {}
-            Op::Ring(op) => self.expire_touched_by_ring(op, turn),
-        }
-    }
-
-    /// The switchboard.
+    /// One command, whatever it brings about, and the reply to it.
     fn run(&mut self, command: &Command, turn: &mut Turn) -> Reply {
         self.revision += 1;
         let call = Call {
             request: command.request,
             digest: command.op.digest(),
         };
-        let answer = match &command.op {
+        let answer = self.operate(&command.op, call, turn);
+        self.settle(turn);
+        Reply {
+            revision: self.revision,
+            replayed: answer.replayed,
+            outcome: answer.outcome,
+        }
+    }
+
+    /// The switchboard.
+    fn operate(&mut self, op: &Op, call: Call, turn: &mut Turn) -> Answer {
+        match op {
             Op::Open(new) => self.open(new, call, turn),
             Op::Renew { sessions } => self.renew(sessions),
             Op::Close { session } => self.close(*session, call, turn),
             Op::Acquire {
-                by, lock, wait_ms, ..
-            } => match by {
-                Acquirer::Session(session) => self.acquire(*session, lock, *wait_ms, call, turn),
-                Acquirer::OneLease(new) => self.acquire_alone(new, lock, *wait_ms, call, turn),
-            },
+                by,
+                lock,
+                mode,
+                wait_ms,
+                max_hold_ms,
+                value,
+            } => {
+                let ask = grants::ask_of(*mode, *max_hold_ms, value);
+                match by {
+                    Acquirer::Session(id) => self.acquire(*id, lock, ask, *wait_ms, call, turn),
+                    Acquirer::OneLease(new) => {
+                        self.acquire_alone(new, lock, ask, *wait_ms, call, turn)
+                    }
+                }
+            }
+            Op::AcquireAll {
+                session,
+                wants,
+                wait_ms,
+                max_hold_ms,
+            } => self.acquire_all(*session, wants, *wait_ms, *max_hold_ms, call, turn),
             Op::Abandon {
                 session,
                 lock,
                 attachment,
             } => self.abandon(*session, lock, *attachment, turn),
+            Op::AbandonAll {
+                session,
+                wants,
+                attachment,
+            } => self.abandon_all(*session, wants, *attachment, turn),
             Op::Release {
                 session,
                 lock,
                 fence,
             } => self.release(*session, lock, *fence, call, turn),
-            // No door lets these through yet.
-            Op::AcquireAll { .. }
-            | Op::AbandonAll { .. }
-            | Op::SetValue { .. }
-            | Op::Transfer { .. }
-            | Op::Revoke { .. }
-            | Op::Break { .. }
-            | Op::EndSession { .. } => Answer::refusal(Refusal::KeyReused),
+            Op::SetValue {
+                session,
+                lock,
+                fence,
+                value,
+            } => self.set_value(*session, lock, *fence, value, call, turn),
+            Op::Transfer {
+                session,
+                lock,
+                fence,
+                to,
+            } => self.transfer(*session, lock, *fence, *to, call, turn),
+            Op::Revoke {
+                lock,
+                reason,
+                deadline_ms,
+            } => self.revoke(lock, reason, *deadline_ms, call, turn),
+            Op::Break { lock, reason } => self.break_lock(lock, reason, call, turn),
+            Op::EndSession { session, reason } => self.end_session(*session, reason, call, turn),
             Op::Ring(op) => self.ask_ring(op, turn),
-        };
-        self.end_owed(turn);
-        Reply {
-            revision: self.revision,
-            replayed: answer.replayed,
-            outcome: answer.outcome,
         }
     }
 
@@ -281,10 +282,6 @@ impl Machine {
             wall_ms: turn.wall_ms,
             what,
         });
-    }
-
-    fn holder(&self, lock: &LockName) -> Option<SessionId> {
-        self.locks.get(lock).map(|lock| lock.lease.session)
     }
 
     /// Cluster time of the newest entry that counted.

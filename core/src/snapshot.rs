@@ -6,9 +6,11 @@
 //! ```text
 //! "lockring" · version: u16, little end first
 //! header:    revision · clock · highest fence · rows of each table
+//! operators: the calls of operators and what they came to       in the order they came
 //! ended:     number, session, cause, the call that ended it     in the order they ended
 //! sessions:  id, owner, metadata, ttl, life, remembered calls   in the order of the ids
-//! locks:     name, lease, queue                                 in the order of the names
+//! bundles:   ticket, session, wants                             in the order of the tickets
+//! locks:     name, leases, queue, delay, revocation             in the order of the names
 //! rings:     spec, members, slots by runs, past epochs          in the order of the names
 //! ```
 //! Everything behind the version is postcard, row after row. What follows from these rows
@@ -31,7 +33,7 @@ use crate::deadlines::{Deadlines, Due};
 use crate::digest::Digest;
 use crate::fence::Mint;
 use crate::lock;
-use crate::machine::Machine;
+use crate::machine::{Machine, multi_due};
 use crate::paged::Paged;
 use crate::planted::{self, Plant};
 use crate::ring::{self, Ring, RingName};
@@ -41,7 +43,7 @@ use crate::time::ClusterTime;
 /// What a snapshot begins with.
 const MAGIC: &[u8; 8] = b"lockring";
 /// The layout of the bytes behind it.
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 /// The bytes handed to a sink at a time, at most.
 const CHUNK_BYTES: usize = 64 * 1024;
 
@@ -49,8 +51,10 @@ const CHUNK_BYTES: usize = 64 * 1024;
 #[derive(Clone, Debug)]
 pub struct Frozen {
     header: Header,
+    operators: session::Operators,
     ended: session::EndedRows,
     sessions: session::Rows,
+    bundles: lock::Bundles,
     locks: lock::Rows,
     rings: BTreeMap<RingName, Arc<Ring>>,
 }
@@ -63,6 +67,7 @@ struct Header {
     mint: Mint,
     ended: u64,
     sessions: u64,
+    bundles: u64,
     locks: u64,
     rings: u64,
 }
@@ -93,11 +98,14 @@ impl Machine {
                 mint: self.mint.clone(),
                 ended: self.sessions.ended.rows.len() as u64,
                 sessions: self.sessions.rows.len() as u64,
+                bundles: self.locks.bundles.len() as u64,
                 locks: self.locks.rows.len() as u64,
                 rings: self.rings.rows.len() as u64,
             },
+            operators: self.sessions.operators.clone(),
             ended: self.sessions.ended.rows.clone(),
             sessions: self.sessions.rows.clone(),
+            bundles: self.locks.bundles.clone(),
             locks: self.locks.rows.clone(),
             rings: self.rings.rows.clone(),
         }
@@ -128,6 +136,7 @@ impl Frozen {
         to.extend_from(MAGIC);
         to.extend_from(&VERSION.to_le_bytes());
         to.write(&self.header);
+        to.write(&self.operators);
         self.ended.iter().for_each(|row| to.write(&row));
         for (id, session) in self.sessions.iter() {
             if planted::is(Plant::ReplaysNotInSnapshot) {
@@ -136,6 +145,7 @@ impl Frozen {
                 to.write(&(id, session));
             }
         }
+        self.bundles.iter().for_each(|row| to.write(&row));
         self.locks.iter().for_each(|row| to.write(&row));
         self.rings.values().for_each(|ring| to.write(&**ring));
         to.flush();
@@ -243,11 +253,13 @@ fn thaw(bytes: &[u8]) -> Result<Machine, SnapshotError> {
         .ok_or(error("this is no snapshot of lockring's"))?;
     let bytes = bytes
         .strip_prefix(&VERSION.to_le_bytes())
-        .ok_or(error("the snapshot has another version than 1"))?;
+        .ok_or(error("the snapshot has another version than 2"))?;
     let mut rows = Rows { bytes };
     let header: Header = rows.next()?;
+    let operators = rows.next()?;
     let ended = rows.table(header.ended)?;
     let sessions = rows.table(header.sessions)?;
+    let bundles = rows.table(header.bundles)?;
     let locks = rows.table(header.locks)?;
     let rings = rows.rings(header.rings)?;
     if !rows.bytes.is_empty() {
@@ -262,26 +274,30 @@ fn thaw(bytes: &[u8]) -> Result<Machine, SnapshotError> {
         revision: header.revision,
         clock: header.clock,
         mint: header.mint,
-        sessions: session::Table::rebuild(sessions, ended)
+        sessions: session::Table::rebuild(sessions, ended, operators)
             .ok_or(error("sessions contradict each other"))?,
-        locks: lock::Table::rebuild(locks).ok_or(error("places contradict each other"))?,
+        locks: lock::Table::rebuild(locks, bundles)
+            .ok_or(error("leases or places contradict each other"))?,
         rings: ring::Table::rebuild(rings),
         ..Machine::default()
     };
     count_uses(&mut machine)?;
-    machine.deadlines = deadlines_of(&machine);
-    match audit_rows(&machine) {
-        Ok(()) => Ok(machine),
-        Err(_) => Err(error("the tables contradict each other")),
+    // First, for what contradicts itself may also fall due twice.
+    if audit_rows(&machine).is_err() {
+        return Err(error("the tables contradict each other"));
     }
+    machine.deadlines = deadlines_of(&machine);
+    Ok(machine)
 }
 
 /// Counts each session's leases and places again.
 fn count_uses(machine: &mut Machine) -> Result<(), SnapshotError> {
     let stranger = error("a lock names a session that is not there");
     for (_, lock) in machine.locks.rows.iter() {
-        let holder = machine.sessions.get_mut(lock.lease.session);
-        holder.ok_or(stranger.clone())?.leases += 1;
+        for lease in lock.leases() {
+            let holder = machine.sessions.get_mut(lease.session);
+            holder.ok_or(stranger.clone())?.leases += 1;
+        }
         for waiter in lock.waiters() {
             let waiter = machine.sessions.get_mut(waiter.session);
             waiter.ok_or(stranger.clone())?.places += 1;
@@ -302,10 +318,24 @@ fn deadlines_of(machine: &Machine) -> Deadlines {
         }
     }
     for (name, lock) in machine.locks.rows.iter() {
-        for waiter in lock.waiters() {
+        for lease in lock.leases() {
+            if let Some(until) = lease.hold_until() {
+                deadlines.insert(until, Due::Hold(lease.fence, name.clone()));
+            }
+        }
+        for waiter in lock.waiters().filter(|waiter| !waiter.many) {
             let due = Due::Wait(waiter.ticket, name.clone());
             deadlines.insert(waiter.until, due);
         }
+        if let Some(revocation) = lock.revocation() {
+            deadlines.insert(revocation.deadline, Due::Revoke(name.clone()));
+        }
+        if let Some(until) = lock.delayed_until() {
+            deadlines.insert(until, Due::Delay(name.clone()));
+        }
+    }
+    for (ticket, bundle) in machine.locks.bundles.iter() {
+        deadlines.insert(bundle.until, multi_due(*ticket, bundle));
     }
     for (name, ring) in &machine.rings.rows {
         if let Some(at) = ring.alarm() {

@@ -1,28 +1,47 @@
 //! The queue of one lock: first come, first served.
 //!
 //! A ticket is the revision of the command that took the place, so tickets rise in the order of
-//! arrival, the queue is sorted by them, and a position is found by halving.
+//! arrival, the queue is sorted by them, and a position is found by halving. A call that asks for
+//! many locks has a place in the queue of each, under one ticket: so whoever comes before another
+//! in one queue comes before it in every queue that both are in.
 
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::Mode;
 use crate::name::SessionId;
 use crate::time::{ClusterTime, Deadline};
 
+/// What a lease is asked to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ask {
+    /// How it shares the lock.
+    pub(crate) mode: Mode,
+    /// How long it may last.
+    pub(crate) max_hold_ms: Option<u64>,
+    /// What it shows.
+    pub(crate) value: Option<Arc<str>>,
+}
+
 /// A queued request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Waiter {
     /// Who waits.
     pub(crate) session: SessionId,
     /// The id of the place.
     pub(crate) ticket: u64,
-    /// The newest attachment of a caller to it.
+    /// The newest attachment of a caller to it. Of a place among many, the bundle has it.
     pub(crate) attachment: u64,
     /// When it came.
     pub(crate) since: ClusterTime,
     /// When its wait ends.
     pub(crate) until: Deadline,
+    /// For what it waits.
+    pub(crate) ask: Ask,
+    /// Whether it waits in other queues too, and is granted all or nothing: see `bundle.rs`.
+    pub(crate) many: bool,
 }
 
 /// Waiters in the order of arrival.
@@ -40,8 +59,19 @@ impl Queue {
         self.waiters.front()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Waiter> {
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Waiter> {
         self.waiters.iter()
+    }
+
+    /// Those before a ticket, the nearest first.
+    pub(crate) fn before(&self, ticket: u64) -> impl Iterator<Item = &Waiter> {
+        let at = self.waiters.partition_point(|w| w.ticket < ticket);
+        self.waiters.range(..at).rev()
+    }
+
+    /// Whether somebody came after this ticket.
+    pub(crate) fn has_after(&self, ticket: u64) -> bool {
+        self.waiters.back().is_some_and(|w| w.ticket > ticket)
     }
 
     /// Puts a waiter at the end.

@@ -1,15 +1,13 @@
 //! How places in queues are taken, taken up again, and given up.
 
-use alloc::vec::Vec;
-
 use super::{Answer, Call, Machine, Turn};
 use crate::deadlines::Due;
 use crate::event::What;
 use crate::limits::{REPLAYS_PER_SESSION_MAX, WAIT_MS_MAX};
-use crate::lock::Waiter;
+use crate::lock::{Ask, Waiter};
 use crate::name::{LockName, SessionId};
-use crate::outcome::{Abandoned, Gone, Holder, Limit, Outcome, Queued, Refusal};
-use crate::session::Record;
+use crate::outcome::{Abandoned, Gone, Limit, Outcome, Queued, Refusal};
+use crate::session::{Record, Session};
 use crate::time::Deadline;
 
 impl Machine {
@@ -18,20 +16,74 @@ impl Machine {
         self.clock.plus_ms(wait_ms.min(WAIT_MS_MAX))
     }
 
-    /// Takes a place at the end of a held lock's queue.
-    pub(super) fn enqueue(&mut self, id: SessionId, lock: &LockName, until: Deadline) -> Queued {
-        let waiter = Waiter {
+    /// Takes a place at the end of a lock's queue.
+    pub(super) fn enqueue(
+        &mut self,
+        id: SessionId,
+        lock: &LockName,
+        ask: Ask,
+        until: Deadline,
+    ) -> Queued {
+        let waiter = self.arrive(id, lock, ask, until);
+        let position = self.locks.enqueue(lock, waiter.clone());
+        queued(position, &waiter)
+    }
+
+    /// Takes the place before a lock's queue.
+    pub(super) fn enqueue_upgrade(
+        &mut self,
+        id: SessionId,
+        lock: &LockName,
+        ask: Ask,
+        until: Deadline,
+    ) -> Queued {
+        let waiter = self.arrive(id, lock, ask, until);
+        self.locks.enqueue_upgrade(lock, waiter.clone());
+        queued(0, &waiter)
+    }
+
+    fn arrive(&mut self, id: SessionId, lock: &LockName, ask: Ask, until: Deadline) -> Waiter {
+        let ticket = self.revision;
+        self.deadlines
+            .insert(until, Due::Wait(ticket, lock.clone()));
+        self.sessions.get_mut(id).expect("it is alive").places += 1;
+        Waiter {
             session: id,
-            ticket: self.revision,
-            attachment: self.revision,
+            ticket,
+            attachment: ticket,
             since: self.clock,
             until,
-        };
-        let position = self.locks.enqueue(lock, waiter);
-        self.deadlines
-            .insert(until, Due::Wait(waiter.ticket, lock.clone()));
-        self.sessions.get_mut(id).expect("it is alive").places += 1;
-        queued(position, &waiter)
+            ask,
+            many: false,
+        }
+    }
+
+    /// What a wait that has just begun comes to: it goes on, and is remembered by its place;
+    /// unless it closes a circle, and then it has never been.
+    pub(super) fn unless_deadlock(&mut self, id: SessionId, queued: Queued, call: Call) -> Outcome {
+        let ticket = queued.ticket;
+        if let Some(refusal) = self.deadlock(id) {
+            self.leave(id, ticket);
+            return Outcome::Refused(refusal);
+        }
+        if let Some(request) = call.request {
+            let session = self.sessions.get_mut(id).expect("it is alive");
+            session.replay_mut().wait(request, call.digest, ticket);
+        }
+        Outcome::Queued(queued)
+    }
+
+    /// Gives up every place that has this ticket.
+    fn leave(&mut self, id: SessionId, ticket: u64) {
+        if self.locks.bundles.get(&ticket).is_some() {
+            self.leave_all(ticket);
+            return;
+        }
+        let mut places = self.locks.places_of(id);
+        let place = places.find(|(_, of)| *of == ticket);
+        let lock = place.expect("it waits there").0.clone();
+        drop(places);
+        self.leave_queue(&lock, ticket);
     }
 
     /// Another call of a session that waits already: it shares the place, which from now on is
@@ -46,13 +98,8 @@ impl Machine {
     ) -> Outcome {
         let until = self.until(wait_ms);
         let session = self.sessions.get_mut(id).expect("it is alive");
-        if let Some(request) = call.request {
-            let replay = session.replay_mut();
-            if replay.askers(ticket) >= REPLAYS_PER_SESSION_MAX {
-                let limit = Limit::WaitersPerLock;
-                return Outcome::Refused(Refusal::Limit { limit });
-            }
-            replay.wait(request, call.digest, ticket);
+        if let Some(refusal) = share_place(session, ticket, call) {
+            return Outcome::Refused(refusal);
         }
         let waiter = self.locks.waiter_mut(lock, ticket);
         let waiter = waiter.expect("the place was just found");
@@ -69,11 +116,16 @@ impl Machine {
     }
 
     /// The same call again, while its place still waits.
-    pub(super) fn attach_again(&mut self, lock: &LockName, ticket: u64) -> Answer {
-        match self.locks.waiter(lock, ticket) {
-            Some(_) => Answer::again(Outcome::Queued(self.attach(lock, ticket))),
+    pub(super) fn attach_again(&mut self, lock: Option<&LockName>, ticket: u64) -> Answer {
+        if self.locks.bundles.get(&ticket).is_some() {
+            return Answer::again(Outcome::Queued(self.attach_all(ticket)));
+        }
+        match lock {
+            Some(lock) if self.locks.waiter(lock, ticket).is_some() => {
+                Answer::again(Outcome::Queued(self.attach(lock, ticket)))
+            }
             // Only if another call has the same digest.
-            None => Answer::refusal(Refusal::KeyReused),
+            Some(_) | None => Answer::refusal(Refusal::KeyReused),
         }
     }
 
@@ -97,22 +149,22 @@ impl Machine {
         attachment: u64,
         turn: &mut Turn,
     ) -> Answer {
-        let place = self.locks.place(id, lock).map(|(_, waiter)| *waiter);
-        let lease = self.locks.get(lock).map(|row| row.lease);
-        let found = match (place, lease) {
-            (Some(waiter), _) if waiter.attachment == attachment => {
-                self.end_wait(lock, &waiter, None, turn);
-                let session = self.sessions.get_mut(id).expect("it waited");
-                session.forget_wait(waiter.ticket);
-                if session.waits_for(lock) {
-                    self.owe_end(id, Gone::Closed, None, turn);
-                }
-                Abandoned::Place
+        let place = self.locks.place(id, lock).map(|(_, waiter)| waiter);
+        let place = place.filter(|waiter| !waiter.many && waiter.attachment == attachment);
+        let found = if let Some(waiter) = place.cloned() {
+            self.end_wait(lock, &waiter, None, turn);
+            let session = self.sessions.get_mut(id).expect("it waited");
+            session.forget_wait(waiter.ticket);
+            if session.waits_for(lock) {
+                self.owe_end(id, Gone::Closed, None, turn);
             }
-            (_, Some(lease)) if lease.session == id && lease.was_attached(attachment) => {
-                Abandoned::Lease(lease.fence)
+            Abandoned::Place
+        } else {
+            let lease = self.locks.lease_of(id, lock);
+            match lease.filter(|lease| lease.was_attached(attachment)) {
+                Some(lease) => Abandoned::Lease(lease.fence),
+                None => Abandoned::Nothing,
             }
-            _ => Abandoned::Nothing,
         };
         Answer::new(Outcome::Abandoned(found))
     }
@@ -120,10 +172,14 @@ impl Machine {
     /// The wait that a ticket stands for has fallen due.
     pub(super) fn time_out_at(&mut self, lock: &LockName, ticket: u64, turn: &mut Turn) {
         self.revision += 1;
-        let waiter = self.locks.waiter(lock, ticket);
-        let waiter = *waiter.expect("only places fall due").1;
-        self.time_out(lock, &waiter, self.holders(lock), turn);
-        self.end_owed(turn);
+        if self.locks.bundles.get(&ticket).is_some() {
+            self.time_out_all(ticket, turn);
+        } else {
+            let waiter = self.locks.waiter(lock, ticket);
+            let waiter = waiter.expect("only places fall due").1.clone();
+            self.time_out(lock, &waiter, turn);
+        }
+        self.settle(turn);
     }
 
     /// Handles the overdue end of a session's wait for a lock.
@@ -143,18 +199,16 @@ impl Machine {
     }
 
     /// A wait ends for its time has passed; a session that lived for it ends with it.
-    pub(super) fn time_out(
-        &mut self,
-        lock: &LockName,
-        waiter: &Waiter,
-        holders: Vec<Holder>,
-        turn: &mut Turn,
-    ) {
+    pub(super) fn time_out(&mut self, lock: &LockName, waiter: &Waiter, turn: &mut Turn) {
         let (id, ticket) = (waiter.session, waiter.ticket);
+        if waiter.many {
+            self.time_out_all(ticket, turn);
+            return;
+        }
         let place = self.locks.waiter(lock, ticket);
         let refusal = Refusal::WaitTimeout {
             lock: lock.clone(),
-            holders,
+            holders: self.holders(lock),
             position: place.expect("it still waits").0,
         };
         let outcome = Outcome::Refused(refusal.clone());
@@ -171,7 +225,7 @@ impl Machine {
         }
     }
 
-    /// Gives up a place, and tells it.
+    /// Gives up a place, and tells it. Those behind it may get what it waited for.
     pub(super) fn end_wait(
         &mut self,
         lock: &LockName,
@@ -179,7 +233,12 @@ impl Machine {
         refusal: Option<Refusal>,
         turn: &mut Turn,
     ) {
+        if waiter.many {
+            self.end_wait_all(waiter.ticket, refusal, turn);
+            return;
+        }
         self.leave_queue(lock, waiter.ticket);
+        turn.freed.push_back(lock.clone());
         let what = What::WaitEnded {
             lock: lock.clone(),
             session: waiter.session,
@@ -197,6 +256,18 @@ impl Machine {
         let session = self.sessions.get_mut(waiter.session);
         session.expect("no place without a session").places -= 1;
     }
+}
+
+/// One more call waits in a place; too many may not.
+pub(super) fn share_place(session: &mut Session, ticket: u64, call: Call) -> Option<Refusal> {
+    let request = call.request?;
+    let replay = session.replay_mut();
+    if replay.askers(ticket) >= REPLAYS_PER_SESSION_MAX {
+        let limit = Limit::WaitersPerLock;
+        return Some(Refusal::Limit { limit });
+    }
+    replay.wait(request, call.digest, ticket);
+    None
 }
 
 /// A place as its waiter is told of it.

@@ -8,8 +8,7 @@ use crate::deadlines::Due;
 use crate::event::{LeaseEnd, What};
 use crate::fence::Fence;
 use crate::limits::LISTED_MAX;
-use crate::lock::Mode;
-use crate::name::{LockName, SessionId};
+use crate::name::{LockName, Reason, SessionId};
 use crate::outcome::{Gone, Limit, Outcome, Refusal, Renewal};
 use crate::session::{Found, Life, Opening, Session};
 use crate::time::Deadline;
@@ -102,7 +101,7 @@ impl Machine {
         if let Some(answer) = self.replay(id, None, call) {
             return answer;
         }
-        let released = self.end(id, Gone::Closed, turn);
+        let released = self.end(id, Gone::Closed, None, turn);
         // A list too long to keep for somebody who may never ask is not kept.
         let short = released.len() <= LISTED_MAX;
         let outcome = Outcome::Closed { released };
@@ -135,12 +134,14 @@ impl Machine {
             Found::Settled(outcome) => {
                 let mut outcome = outcome.clone();
                 // The remaining time is always today's.
-                if let Outcome::Granted(grant) = &mut outcome {
-                    grant.expires_at = session.expires_at;
+                match &mut outcome {
+                    Outcome::Granted(grant) => grant.expires_at = session.expires_at,
+                    Outcome::GrantedAll(all) => all.expires_at = session.expires_at,
+                    _ => {}
                 }
                 Some(Answer::again(outcome))
             }
-            Found::Waits(ticket) => Some(self.attach_again(lock?, ticket)),
+            Found::Waits(ticket) => Some(self.attach_again(lock, ticket)),
         }
     }
 
@@ -163,8 +164,8 @@ impl Machine {
     /// A session's TTL has passed.
     pub(super) fn expire(&mut self, id: SessionId, turn: &mut Turn) {
         self.revision += 1;
-        self.end(id, Gone::Expired, turn);
-        self.end_owed(turn);
+        self.end(id, Gone::Expired, None, turn);
+        self.settle(turn);
     }
 
     /// Handles a session's overdue end: of its TTL, or of the wait that it lives for.
@@ -182,76 +183,82 @@ impl Machine {
         }
     }
 
-    /// Ends the sessions whose end this revision has brought about on its way.
-    pub(super) fn end_owed(&mut self, turn: &mut Turn) {
-        while let Some(ending) = turn.ending.pop_front() {
-            let Ending {
-                session,
-                cause,
-                record,
-            } = ending;
-            if self.sessions.get(session).is_none() {
-                continue;
-            }
-            self.end(session, cause, turn);
-            if let Some(record) = record {
-                self.sessions.remember_end(session, record);
+    /// Does what this revision has brought about on its way: sessions end that lived for what is
+    /// over, before they are granted anything else, and locks that are free for others are handed
+    /// on, in the order in which they came to be so.
+    pub(super) fn settle(&mut self, turn: &mut Turn) {
+        loop {
+            if let Some(ending) = turn.ending.pop_front() {
+                self.end_owed(ending, turn);
+            } else if let Some(lock) = turn.freed.pop_front() {
+                self.hand_on(&lock, turn);
+            } else {
+                return;
             }
         }
     }
 
-    /// Ends a session that is alive: its leases go to the next, its places are given up.
+    fn end_owed(&mut self, ending: Ending, turn: &mut Turn) {
+        let Ending {
+            session,
+            cause,
+            record,
+        } = ending;
+        if self.sessions.get(session).is_none() {
+            return;
+        }
+        self.end(session, cause, None, turn);
+        if let Some(record) = record {
+            self.sessions.remember_end(session, record);
+        }
+    }
+
+    /// Ends a session that is alive: its leases end, its places are given up.
     pub(super) fn end(
         &mut self,
         id: SessionId,
         cause: Gone,
+        reason: Option<&Reason>,
         turn: &mut Turn,
     ) -> Vec<(LockName, Fence)> {
+        let what = What::SessionEnded {
+            session: id,
+            cause,
+            reason: reason.cloned(),
+        };
+        self.tell(what, turn);
+        let held: Vec<_> = self.locks.leases_of(id).cloned().collect();
+        let mut released = Vec::with_capacity(held.len());
+        for lock in held {
+            let lease = self.locks.lease_of(id, &lock).expect("it holds it");
+            let fence = lease.fence;
+            let cause = match reason {
+                Some(reason) => LeaseEnd::EndedByOperator {
+                    reason: reason.clone(),
+                },
+                None => LeaseEnd::Session(cause),
+            };
+            self.end_lease(&lock, fence, cause, turn);
+            released.push((lock, fence));
+        }
+        let places = self.locks.places_of(id);
+        let queued: Vec<_> = places
+            .map(|(lock, ticket)| (lock.clone(), ticket))
+            .collect();
+        for (lock, ticket) in queued {
+            // A wait for many goes with the first of its places.
+            if let Some((_, waiter)) = self.locks.waiter(&lock, ticket) {
+                let waiter = waiter.clone();
+                let refusal = Refusal::SessionGone { session: id, cause };
+                self.end_wait(&lock, &waiter, Some(refusal), turn);
+            }
+        }
         let session = self.sessions.end(id, cause);
         match session.life {
             Life::Waits(_) => {}
             Life::Open | Life::Holds(_) => {
                 self.deadlines.remove(session.expires_at, Due::Session(id));
             }
-        }
-        let what = What::SessionEnded {
-            session: id,
-            cause,
-            reason: None,
-        };
-        self.tell(what, turn);
-        let held: Vec<_> = self.locks.leases_of(id).cloned().collect();
-        let mut released = Vec::with_capacity(held.len());
-        for lock in held {
-            let lease = self.locks.end_lease(&lock);
-            let what = What::Ended {
-                lock: lock.clone(),
-                session: id,
-                owner: session.owner.clone(),
-                mode: Mode::Exclusive,
-                fence: lease.fence,
-                cause: LeaseEnd::Session(cause),
-            };
-            self.tell(what, turn);
-            self.hand_over(&lock, turn);
-            released.push((lock, lease.fence));
-        }
-        let queued: Vec<_> = self
-            .locks
-            .places_of(id)
-            .map(|(l, t)| (l.clone(), t))
-            .collect();
-        for (lock, ticket) in queued {
-            let waiter = self.locks.dequeue(&lock, ticket);
-            self.deadlines
-                .remove(waiter.until, Due::Wait(ticket, lock.clone()));
-            let what = What::WaitEnded {
-                lock,
-                session: id,
-                ticket,
-                refusal: Some(Refusal::SessionGone { session: id, cause }),
-            };
-            self.tell(what, turn);
         }
         self.lose_members(id, cause, session.expires_at, turn);
         released

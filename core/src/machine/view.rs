@@ -5,11 +5,12 @@ use core::ops::Bound;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::grants::grant_of;
 use super::{Machine, places};
 use crate::limits::LISTED_MAX;
-use crate::lock::{Lock, Mode, Waiter, as_count};
+use crate::lock::{Lock, Waiter, as_count};
 use crate::name::{LockName, SessionId};
-use crate::outcome::{Gone, LeaseRow, Queued};
+use crate::outcome::{Gone, Grant, LeaseRow, Queued};
 use crate::session::Session;
 use crate::view::{Counts, LockView, SessionView, WaitRow, WaiterView};
 
@@ -70,7 +71,17 @@ impl Machine {
     #[must_use]
     pub fn place(&self, session: SessionId, lock: &LockName) -> Option<Queued> {
         let (position, waiter) = self.locks.place(session, lock)?;
-        Some(places::queued(position, waiter))
+        Some(match waiter.many {
+            true => self.queued_all(waiter.ticket),
+            false => places::queued(position, waiter),
+        })
+    }
+
+    /// The lease of a session on a lock.
+    #[must_use]
+    pub fn lease(&self, session: SessionId, lock: &LockName) -> Option<Grant> {
+        let lease = self.locks.lease_of(session, lock)?;
+        Some(grant_of(lease, self.sessions.get(session)?))
     }
 
     /// How much it holds.
@@ -88,15 +99,17 @@ impl Machine {
         LockView {
             lock: name.clone(),
             holders: self.holders(name),
-            holders_total: 1,
+            holders_total: as_count(row.leases().len()),
             queue: (0..)
                 .zip(row.waiters().take(LISTED_MAX))
                 .map(|(position, waiter)| self.waiter_view(position, waiter))
                 .collect(),
-            queue_total: as_count(row.queue_len()),
-            highest_fence: Some(row.lease.fence),
-            delayed_until: None,
-            revoking: None,
+            queue_total: as_count(row.waiting()),
+            highest_fence: row.highest_fence(),
+            delayed_until: row.delayed_until(),
+            revoking: row
+                .revocation()
+                .map(|revocation| (revocation.deadline, revocation.reason.clone())),
         }
     }
 
@@ -106,7 +119,7 @@ impl Machine {
         WaiterView {
             session: waiter.session,
             owner: session.owner.clone(),
-            mode: Mode::Exclusive,
+            mode: waiter.ask.mode,
             ticket: waiter.ticket,
             position,
             since: waiter.since,
@@ -116,21 +129,19 @@ impl Machine {
 
     fn session_view(&self, id: SessionId, row: &Session) -> SessionView {
         let leases = self.locks.leases_of(id).take(LISTED_MAX).map(|lock| {
-            let held = self.locks.get(lock).expect("a lease is of a lock in use");
+            let lease = self.locks.lease_of(id, lock).expect("it holds it");
             LeaseRow {
                 lock: lock.clone(),
-                mode: Mode::Exclusive,
-                fence: held.lease.fence,
+                mode: lease.mode,
+                fence: lease.fence,
             }
         });
         let waits = self.locks.places_of(id).take(LISTED_MAX);
         let waits = waits.filter_map(|(lock, ticket)| {
-            let (position, _) = self.locks.waiter(lock, ticket)?;
-            let lock = lock.clone();
-            let mode = Mode::Exclusive;
+            let (position, waiter) = self.locks.waiter(lock, ticket)?;
             Some(WaitRow {
-                lock,
-                mode,
+                lock: lock.clone(),
+                mode: waiter.ask.mode,
                 position,
             })
         });
@@ -139,7 +150,7 @@ impl Machine {
             owner: row.owner.clone(),
             metadata: String::from(&*row.metadata),
             ttl: row.ttl,
-            lock_delay_ms: 0,
+            lock_delay_ms: u64::from(row.lock_delay_ms),
             expires_at: row.expires_at,
             leases: leases.collect(),
             leases_total: row.leases,

@@ -3,6 +3,7 @@
 //! The table knows locks by their names only; what a session holds is for the machine to say.
 
 mod ended;
+mod operators;
 mod replay;
 
 use alloc::collections::BTreeMap;
@@ -10,11 +11,13 @@ use alloc::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::limits::LOCK_DELAY_MS_MAX;
 use crate::name::{LockName, Owner, RequestId, SessionId};
 use crate::outcome::{Gone, Outcome};
 use crate::paged::Paged;
 use crate::time::{Deadline, Ttl};
 pub(crate) use ended::{Ended, Memory, Rows as EndedRows};
+pub(crate) use operators::Operators;
 pub(crate) use replay::{Found, Record, Replay};
 
 /// Rows of the session table in one page of it.
@@ -31,6 +34,8 @@ pub(crate) struct Session {
     pub(crate) metadata: Arc<str>,
     /// How long it lives without renewal.
     pub(crate) ttl: Ttl,
+    /// For how long nobody is granted a lock that it lost abnormally.
+    pub(crate) lock_delay_ms: u32,
     /// When it ends unless renewed; while it [`Life::Waits`], when that wait ends.
     pub(crate) expires_at: Deadline,
     /// What it lives for.
@@ -79,6 +84,7 @@ impl Session {
             owner: new.owner.clone(),
             metadata: new.metadata.as_str().into(),
             ttl: new.ttl,
+            lock_delay_ms: lock_delay_of(new),
             expires_at,
             life,
             opening,
@@ -141,18 +147,26 @@ impl Session {
     }
 }
 
+/// The delay that a new session asks for, within its bound.
+fn lock_delay_of(new: &crate::command::NewSession) -> u32 {
+    let delay_ms = new.lock_delay_ms.min(LOCK_DELAY_MS_MAX);
+    u32::try_from(delay_ms).expect("the bound fits")
+}
+
 /// All live sessions, and the newest ended ones.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Table {
     pub(crate) rows: Rows,
     pub(crate) ended: Memory,
+    /// What the calls of operators came to, who have no session.
+    pub(crate) operators: Operators,
     /// Sessions by the call that opened them, and ended ones by that call if it ended them too.
     openings: BTreeMap<RequestId, SessionId>,
 }
 
 impl Table {
     /// The table that these rows make, with its indexes; `None` if they contradict each other.
-    pub(crate) fn rebuild(mut rows: Rows, ended: EndedRows) -> Option<Self> {
+    pub(crate) fn rebuild(mut rows: Rows, ended: EndedRows, operators: Operators) -> Option<Self> {
         let mut openings = BTreeMap::new();
         let ids: alloc::vec::Vec<_> = rows.iter().map(|(id, _)| *id).collect();
         for id in ids {
@@ -177,6 +191,7 @@ impl Table {
         Some(Self {
             rows,
             ended,
+            operators,
             openings,
         })
     }

@@ -1,12 +1,20 @@
 //! The rules again, as plainly as they can be said: a second opinion for the machine.
 //!
 //! It shares the vocabulary with the machine (commands, outcomes, events) and no code. There are
-//! vectors and loops, no index, no page, no digest; whatever it needs it looks for. Where the two
-//! disagree, one of them has misread the rules.
+//! four lists (clients, leases, waits, delays and revocations beside them) and loops, no index, no
+//! page, no digest; a queue is whoever of all the waits wants the lock, in the order of arrival.
+//! Whatever it needs it looks for. Where the two disagree, one of them has misread the rules.
 
+mod asks;
 mod calls;
 mod endings;
+mod holders;
+mod many;
+mod stuck;
+mod tidings;
 
+use std::string::String;
+use std::sync::Arc;
 use std::vec;
 use std::vec::Vec;
 
@@ -22,6 +30,7 @@ struct Client {
     id: SessionId,
     owner: Owner,
     ttl: Ttl,
+    delay_ms: u64,
     /// Of a client that waits for the one lock it lives for, this is not looked at.
     expires_at: Deadline,
     lives_for: Option<LockName>,
@@ -30,22 +39,33 @@ struct Client {
 }
 
 #[derive(Clone)]
-struct Place {
+struct Held {
+    lock: LockName,
+    client: SessionId,
+    fence: u64,
+    since: ClusterTime,
+    attachment: u64,
+    mode: Mode,
+    hold_until: Option<Deadline>,
+    value: Option<Arc<str>>,
+    asked: bool,
+}
+
+/// One call's wait, for one lock or for many.
+#[derive(Clone)]
+struct Wait {
     client: SessionId,
     ticket: u64,
     attachment: u64,
     until: Deadline,
+    /// What it has places for.
+    wants: Vec<(LockName, Mode)>,
+    /// All that was asked for, if it was many.
+    all: Option<Wants>,
+    upgrades: bool,
+    hold_ms: Option<u64>,
+    value: String,
     asked_by: Vec<Request>,
-}
-
-#[derive(Clone)]
-struct Held {
-    name: LockName,
-    holder: SessionId,
-    fence: u64,
-    since: ClusterTime,
-    attachment: u64,
-    queue: Vec<Place>,
 }
 
 #[derive(Clone)]
@@ -63,9 +83,17 @@ pub(super) struct Naive {
     wall_ms: u64,
     fence: u64,
     clients: Vec<Client>,
-    locks: Vec<Held>,
+    /// In the order of the grants.
+    leases: Vec<Held>,
+    /// In the order of arrival.
+    waits: Vec<Wait>,
+    delays: Vec<(LockName, Deadline)>,
+    revocations: Vec<(LockName, Deadline, Reason)>,
     dead: Vec<Dead>,
+    operators: Vec<(Request, Outcome)>,
     events: Vec<Event>,
+    /// Locks that others may be granted before this revision is over.
+    freed: Vec<LockName>,
     /// Clients that have to end before this revision is over.
     doomed: Vec<Doomed>,
 }
@@ -93,9 +121,14 @@ impl Naive {
             wall_ms: 0,
             fence: 0,
             clients: vec![],
-            locks: vec![],
+            leases: vec![],
+            waits: vec![],
+            delays: vec![],
+            revocations: vec![],
             dead: vec![],
+            operators: vec![],
             events: vec![],
+            freed: vec![],
             doomed: vec![],
         }
     }
@@ -123,7 +156,7 @@ impl Naive {
             self.revision += 1;
             let request = command.request.map(|id| (id, plain(&command.op)));
             let (replayed, outcome) = self.command(&command.op, request);
-            self.bury();
+            self.finish();
             replies.push(Reply {
                 revision: self.revision,
                 replayed,
@@ -137,101 +170,6 @@ impl Naive {
         }
     }
 
-    /// Handles what falls due first, if anything is due.
-    fn first_due(&mut self) -> bool {
-        let mut due: Vec<(Deadline, u8, u128)> = vec![];
-        for client in &self.clients {
-            if self.life_place(client).is_none() {
-                due.push((client.expires_at, 0, client.id.to_bits()));
-            }
-        }
-        for place in self.locks.iter().flat_map(|lock| &lock.queue) {
-            due.push((place.until, 1, u128::from(place.ticket)));
-        }
-        due.sort_unstable();
-        match due.first() {
-            Some((at, 0, id)) if *at <= self.clock => self.expire(SessionId::from_bits(*id)),
-            Some((at, 1, ticket)) if *at <= self.clock => {
-                self.time_out_alone(u64::try_from(*ticket).unwrap());
-            }
-            _ => return false,
-        }
-        true
-    }
-
-    fn expire(&mut self, id: SessionId) {
-        self.revision += 1;
-        self.end(id, Gone::Expired, None);
-        self.bury();
-    }
-
-    fn time_out_alone(&mut self, ticket: u64) {
-        self.revision += 1;
-        self.time_out(ticket, true);
-        self.bury();
-    }
-
-    fn overdue_before(&mut self, command: &Command) {
-        let opened = command.request.and_then(|id| self.opened_by(id));
-        match &command.op {
-            Op::Open(_) => self.overdue_client(opened),
-            Op::Renew { sessions } => {
-                for id in sessions {
-                    self.overdue_client(Some(*id));
-                }
-            }
-            Op::Close { session } => self.overdue_client(Some(*session)),
-            Op::Abandon { session, lock, .. } => {
-                self.overdue_client(Some(*session));
-                self.overdue_place(*session, lock);
-            }
-            Op::Release { session, lock, .. } => {
-                self.overdue_client(Some(*session));
-                self.overdue_client(self.held(lock).map(|l| l.holder));
-            }
-            Op::AcquireAll { .. }
-            | Op::AbandonAll { .. }
-            | Op::SetValue { .. }
-            | Op::Transfer { .. }
-            | Op::Revoke { .. }
-            | Op::Break { .. }
-            | Op::EndSession { .. } => {}
-            Op::Acquire { by, lock, .. } => {
-                let id = match by {
-                    Acquirer::Session(id) => Some(*id),
-                    Acquirer::OneLease(_) => opened,
-                };
-                self.overdue_client(id);
-                if let Some(id) = id {
-                    self.overdue_place(id, lock);
-                }
-                self.overdue_client(self.held(lock).map(|l| l.holder));
-            }
-            Op::Ring(_) => unreachable!("rings have a naive observer of their own"),
-        }
-    }
-
-    fn overdue_client(&mut self, id: Option<SessionId>) {
-        let Some(client) = id.and_then(|id| self.client(id)) else {
-            return;
-        };
-        let (id, expires_at) = (client.id, client.expires_at);
-        match self.life_place(client).map(|p| (p.ticket, p.until)) {
-            Some((ticket, until)) if until <= self.clock => self.time_out_alone(ticket),
-            Some(_) => {}
-            None if expires_at <= self.clock => self.expire(id),
-            None => {}
-        }
-    }
-
-    fn overdue_place(&mut self, id: SessionId, lock: &LockName) {
-        if let Some(place) = self.place(id, lock)
-            && place.until <= self.clock
-        {
-            self.time_out_alone(place.ticket);
-        }
-    }
-
     fn client(&self, id: SessionId) -> Option<&Client> {
         self.clients.iter().find(|c| c.id == id)
     }
@@ -240,26 +178,110 @@ impl Naive {
         self.clients.iter_mut().find(|c| c.id == id)
     }
 
-    fn held(&self, name: &LockName) -> Option<&Held> {
-        self.locks.iter().find(|l| l.name == *name)
+    fn of(&self, lock: &LockName) -> Vec<&Held> {
+        self.leases.iter().filter(|l| l.lock == *lock).collect()
     }
 
-    fn held_mut(&mut self, name: &LockName) -> Option<&mut Held> {
-        self.locks.iter_mut().find(|l| l.name == *name)
+    fn lease(&self, id: SessionId, lock: &LockName) -> Option<&Held> {
+        let of = |l: &&Held| l.client == id && l.lock == *lock;
+        self.leases.iter().find(of)
     }
 
-    fn place(&self, id: SessionId, name: &LockName) -> Option<&Place> {
-        self.held(name)?.queue.iter().find(|p| p.client == id)
+    /// Who waits for a lock: an upgrader first, the others as they came.
+    fn queue(&self, lock: &LockName) -> Vec<&Wait> {
+        let wants = |w: &&Wait| w.wants.iter().any(|(name, _)| name == lock);
+        let (first, others): (Vec<_>, Vec<_>) =
+            self.waits.iter().filter(wants).partition(|w| w.upgrades);
+        [first, others].concat()
     }
 
-    /// The place that a client lives for, while it has no lease yet.
-    fn life_place(&self, client: &Client) -> Option<&Place> {
-        self.place(client.id, client.lives_for.as_ref()?)
+    fn position(&self, wait: &Wait, lock: &LockName) -> u32 {
+        let queue = self.queue(lock);
+        let at = queue.iter().position(|w| w.ticket == wait.ticket);
+        u32::try_from(at.unwrap()).unwrap()
+    }
+
+    fn wait_of(&self, id: SessionId, lock: &LockName) -> Option<&Wait> {
+        self.queue(lock).into_iter().find(|w| w.client == id)
+    }
+
+    fn wait(&self, ticket: u64) -> Option<&Wait> {
+        self.waits.iter().find(|w| w.ticket == ticket)
+    }
+
+    fn delay(&self, lock: &LockName) -> Option<Deadline> {
+        let delay = self.delays.iter().find(|(name, _)| name == lock);
+        delay.map(|(_, until)| *until)
+    }
+
+    fn delayed(&self, lock: &LockName) -> bool {
+        self.delay(lock).is_some()
+    }
+
+    /// The names of all locks that are held, waited for or delayed.
+    fn in_use(&self) -> Vec<LockName> {
+        let wanted = self.waits.iter().flat_map(|w| &w.wants);
+        let mut names: Vec<_> = self.leases.iter().map(|l| l.lock.clone()).collect();
+        names.extend(wanted.map(|(name, _)| name.clone()));
+        names.extend(self.delays.iter().map(|(name, _)| name.clone()));
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// Whether the leases of a lock leave room for one more.
+    fn room(&self, lock: &LockName, mode: Mode, most: usize) -> bool {
+        let leases = self.of(lock);
+        if leases.is_empty() {
+            return true;
+        }
+        let mut taken = 0;
+        for lease in &leases {
+            match (lease.mode, mode) {
+                (Mode::Shared, Mode::Shared) => {}
+                (Mode::Permits { count, .. }, Mode::Permits { .. }) => taken += count,
+                _ => return false,
+            }
+        }
+        let fits = match mode {
+            Mode::Permits { count, of } => taken + count <= of,
+            _ => true,
+        };
+        fits && leases.len() < most
+    }
+
+    /// Whether somebody who comes now is granted at once.
+    fn open_for(&self, lock: &LockName, mode: Mode, most: usize) -> bool {
+        self.queue(lock).is_empty() && !self.delayed(lock) && self.room(lock, mode, most)
+    }
+
+    /// Whether it is this wait's turn at this lock, and the lock admits it.
+    fn turn(&self, wait: &Wait, lock: &LockName, mode: Mode) -> bool {
+        let next = self.queue(lock)[0].ticket == wait.ticket;
+        let room = match wait.upgrades {
+            true => self.of(lock).iter().all(|l| l.client == wait.client),
+            false => self.room(lock, mode, self.bounds.holders_per_lock),
+        };
+        next && room && !self.delayed(lock)
+    }
+
+    /// The wait that a client lives for, while it has no lease yet.
+    fn life_wait(&self, client: &Client) -> Option<&Wait> {
+        let lock = client.lives_for.as_ref()?;
+        if self.lease(client.id, lock).is_some() {
+            return None;
+        }
+        self.wait_of(client.id, lock)
     }
 
     fn ends_at(&self, client: &Client) -> Deadline {
-        let place = self.life_place(client);
-        place.map_or(client.expires_at, |place| place.until)
+        let wait = self.life_wait(client);
+        wait.map_or(client.expires_at, |wait| wait.until)
+    }
+
+    fn overdue(&self, id: SessionId) -> bool {
+        let client = self.client(id);
+        client.is_none_or(|client| self.ends_at(client) <= self.clock)
     }
 
     fn opened_by(&self, id: RequestId) -> Option<SessionId> {
@@ -278,27 +300,10 @@ impl Naive {
         dead.map_or(Gone::NeverExisted, |d| d.cause)
     }
 
-    fn holders(&self, name: &LockName) -> Vec<Holder> {
-        let Some(lock) = self.held(name) else {
-            return vec![];
-        };
-        let client = self.client(lock.holder).unwrap();
-        vec![Holder {
-            session: lock.holder,
-            owner: client.owner.clone(),
-            mode: Mode::Exclusive,
-            hold_until: None,
-            value: None,
-            fence: Fence::claimed(lock.fence),
-            since: lock.since,
-            expires_at: self.ends_at(client),
-        }]
-    }
-
     fn uses(&self, id: SessionId) -> usize {
-        let leases = self.locks.iter().filter(|l| l.holder == id).count();
-        let places = self.locks.iter().flat_map(|l| &l.queue);
-        leases + places.filter(|p| p.client == id).count()
+        let leases = self.leases.iter().filter(|l| l.client == id).count();
+        let waits = self.waits.iter().filter(|w| w.client == id);
+        leases + waits.map(|w| w.wants.len()).sum::<usize>()
     }
 
     fn tell(&mut self, what: What) {

@@ -32,8 +32,9 @@ fn found(plant: impl Fn(&mut Machine)) -> String {
 }
 
 fn change_lease(machine: &mut Machine, change: impl Fn(&mut Lease)) {
-    let row = machine.locks.rows.get_mut(&lock("db")).unwrap();
-    change(&mut row.lease);
+    machine
+        .locks
+        .change(&lock("db"), |row| change(&mut row.leases[0]));
 }
 
 type Plant = (&'static str, Box<dyn Fn(&mut Machine)>);
@@ -101,12 +102,13 @@ fn the_audit_names_indexes_that_do_not_follow() {
         (
             "its lease is not in its session's index",
             Box::new(|m| {
-                m.locks.rows.get_mut(&lock("one")).unwrap().lease.session = session(1);
+                m.locks
+                    .change(&lock("one"), |row| row.leases[0].session = session(1));
                 m.sessions.get_mut(session(3)).unwrap().life = Life::Open;
             }),
         ),
         (
-            "I1, I4: leases and locks differ in number",
+            "I4: leases and their index differ in number",
             Box::new(|m| {
                 m.locks.rows.remove(&lock("one")).unwrap();
                 m.sessions.get_mut(session(3)).unwrap().life = Life::Open;

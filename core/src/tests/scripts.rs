@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! # a comment; an empty line; both are kept
-//! limits sessions=2 locks=3 waiters=1 leases=2 expiries=0      (first, if at all)
+//! limits sessions=2 locks=3 waiters=1 holders=2 leases=2 expiries=0      (first, if at all)
 //! @1010 acquire s1 db wait=500 key=k -> queued 0 until=1510 ticket=4
 //! @1500 tick -> expired s1; lost s1 db fence=3 by=expired; granted s2 db fence=4
 //! ```
@@ -10,9 +10,12 @@
 //! `stamp=2` stamps in another term. `key=` gives a request id. The operations:
 //!
 //! ```text
-//! tick · open S [ttl= owner=] · renew S… · close S · acquire S LOCK [wait=]
-//! alone S LOCK [wait= ttl= owner=] · abandon S LOCK at=ATTACHMENT · release S LOCK fence=
-//! look LOCK (changes nothing; shows the view)
+//! tick · open S [ttl= owner= delay=] · renew S… · close S
+//! acquire S LOCK [mode=shared mode=2/5 wait= hold= value=] · abandon S LOCK at=ATTACHMENT
+//! alone S LOCK [the same, and those of open] · all S LOCK LOCK:shared LOCK:2/5 [wait= hold=]
+//! abandonall S LOCK… at= · release S LOCK fence= · value S LOCK fence= value=
+//! transfer S LOCK fence= to=S · revoke LOCK reason= deadline= · break LOCK reason=
+//! end S reason= · look LOCK (changes nothing; shows the view)
 //! ring VERB RING … and see RING … (the rings' part: `scripts/ring.rs`)
 //! ```
 //! Events that only repeat the outcome (opened, granted to the caller, released by it, given up
@@ -21,6 +24,7 @@
 //! Before each line the machine is also thawed from its own bytes, and the copy must come to the
 //! same. After each line both pass the audit. `UPDATE=1` writes what came out into the files.
 
+mod ops;
 mod ring;
 mod text;
 
@@ -150,6 +154,7 @@ fn bounds(words: &Words<'_>) -> Bounds {
         sessions: bound("sessions", most.sessions),
         locks: bound("locks", most.locks),
         waiters_per_lock: bound("waiters", most.waiters_per_lock),
+        holders_per_lock: bound("holders", most.holders_per_lock),
         leases_per_session: bound("leases", most.leases_per_session),
         expiries_per_entry: bound("expiries", most.expiries_per_entry),
     }
@@ -169,7 +174,7 @@ fn step(machine: &mut Machine, line: &str, place: &str) -> String {
     if words.plain[0] == "see" {
         return ring::see(machine, &words);
     }
-    let op = op(&words, place);
+    let op = ops::op(&words, place);
     let request = words.text("key").map(|key| RequestId::of_key(key).unwrap());
     let stamped = words.number("stamp").unwrap_or(1);
     let mut entry = Entry::tick(stamped, ClusterTime(at), 0);
@@ -187,7 +192,7 @@ fn step(machine: &mut Machine, line: &str, place: &str) -> String {
             (true, 0, _) => "replayed ",
             // Only a lease that the session had already is granted without an event.
             (false, 0, Outcome::Granted(_)) => "again ",
-            (false, 1, _) => "",
+            (false, 1, _) | (false, _, Outcome::GrantedAll(_)) => "",
             (false, 0, outcome) if !text::needs_event(outcome) => "",
             other => panic!("{place}: told {told} times: {other:?}"),
         };
@@ -202,49 +207,4 @@ fn step(machine: &mut Machine, line: &str, place: &str) -> String {
         came.push("nothing".to_string());
     }
     came.join("; ")
-}
-
-fn op(words: &Words<'_>, place: &str) -> Option<Op> {
-    let wait_ms = words.number("wait").unwrap_or(0);
-    Some(match words.plain[0] {
-        "tick" => return None,
-        "open" => Op::Open(words.new_session()),
-        "renew" => Op::Renew {
-            sessions: words.plain[1..]
-                .iter()
-                .map(|name| session_of(name))
-                .collect(),
-        },
-        "close" => Op::Close {
-            session: words.session(1),
-        },
-        "acquire" => Op::Acquire {
-            by: Acquirer::Session(words.session(1)),
-            lock: words.lock(),
-            mode: Mode::Exclusive,
-            wait_ms,
-            max_hold_ms: None,
-            value: String::new(),
-        },
-        "alone" => Op::Acquire {
-            by: Acquirer::OneLease(words.new_session()),
-            lock: words.lock(),
-            mode: Mode::Exclusive,
-            wait_ms,
-            max_hold_ms: None,
-            value: String::new(),
-        },
-        "abandon" => Op::Abandon {
-            session: words.session(1),
-            lock: words.lock(),
-            attachment: words.number("at").unwrap(),
-        },
-        "release" => Op::Release {
-            session: words.session(1),
-            lock: words.lock(),
-            fence: Fence::claimed(words.number("fence").unwrap()),
-        },
-        "ring" => Op::Ring(ring::op(words, place)),
-        other => panic!("{place}: no operation is called {other}"),
-    })
 }

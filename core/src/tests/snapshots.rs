@@ -169,6 +169,6 @@ fn what_is_no_snapshot_is_told_apart() {
     assert_eq!(why(b"something else"), "this is no snapshot of lockring's");
     let mut newer = good.clone();
     newer[8] += 1;
-    assert_eq!(why(&newer), "the snapshot has another version than 1");
+    assert_eq!(why(&newer), "the snapshot has another version than 2");
     assert_eq!(why(&good[..good.len() - 1]), "a row cannot be read");
 }

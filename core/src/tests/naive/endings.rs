@@ -1,89 +1,204 @@
-//! How things end in the naive machine.
+//! How things end in the naive machine, and who gets what is free then.
 
 use std::vec;
 
 use super::*;
 
 impl Naive {
-    /// The holder's lease ends, and the lock goes to the first who is still there.
-    pub(super) fn lose(&mut self, name: &LockName, cause: LeaseEnd) {
-        let lock = self.held(name).unwrap().clone();
+    /// A lease ends. If the loss is abnormal, nobody is granted the lock for a while.
+    pub(super) fn lose(&mut self, fence: u64, cause: LeaseEnd) {
+        let at = self.leases.iter().position(|l| l.fence == fence).unwrap();
+        let lease = self.leases.remove(at);
+        let lock = lease.lock.clone();
+        if !self.of(&lock).iter().any(|l| l.asked) {
+            self.revocations.retain(|(name, _, _)| *name != lock);
+        }
+        let client = self.client(lease.client).unwrap();
+        let until = self
+            .clock
+            .plus_ms(client.delay_ms.min(limits::LOCK_DELAY_MS_MAX));
+        let delays = client.delay_ms > 0
+            && !matches!(cause, LeaseEnd::Released | LeaseEnd::Session(Gone::Closed));
+        self.tell_end(&lease, cause);
+        if delays && self.delay(&lock).is_none_or(|before| before < until) {
+            self.delays.retain(|(name, _)| *name != lock);
+            self.delays.push((lock.clone(), until));
+        }
+        self.freed.push(lock);
+    }
+
+    pub(super) fn tell_end(&mut self, lease: &Held, cause: LeaseEnd) {
         self.tell(What::Ended {
-            lock: name.clone(),
-            session: lock.holder,
-            owner: self.client(lock.holder).unwrap().owner.clone(),
-            mode: Mode::Exclusive,
-            fence: Fence::claimed(lock.fence),
+            lock: lease.lock.clone(),
+            session: lease.client,
+            owner: self.client(lease.client).unwrap().owner.clone(),
+            mode: lease.mode,
+            fence: Fence::claimed(lease.fence),
             cause,
         });
-        for place in lock.queue {
-            let client = self.client(place.client).unwrap().clone();
-            if place.until <= self.clock {
-                self.time_out(place.ticket, false);
-            } else if self.ends_at(&client) <= self.clock {
-                let cause = Gone::Expired;
-                self.leave(name, place.ticket);
-                self.tell(What::WaitEnded {
-                    lock: name.clone(),
-                    session: client.id,
-                    ticket: place.ticket,
-                    refusal: Some(Refusal::SessionGone {
-                        session: client.id,
-                        cause,
-                    }),
-                });
-                self.doomed.push((client.id, cause, None));
-            } else {
-                let place = self.leave(name, place.ticket);
-                let outcome = self.grant(place.client, name, place.attachment);
-                for request in in_order(place.asked_by) {
-                    self.remember(place.client, request, outcome.clone());
-                }
+    }
+
+    /// A lease is taken from its holder.
+    pub(super) fn take(&mut self, fence: u64, cause: LeaseEnd) {
+        let lease = self
+            .leases
+            .iter()
+            .find(|l| l.fence == fence)
+            .unwrap()
+            .clone();
+        let gone = match cause {
+            LeaseEnd::MaxHold => Gone::Expired,
+            _ => Gone::EndedByOperator,
+        };
+        self.lose(fence, cause);
+        self.no_upgrade(lease.client, &lease.lock);
+        if self.client(lease.client).unwrap().lives_for.as_ref() == Some(&lease.lock) {
+            self.doomed.push((lease.client, gone, None));
+        }
+    }
+
+    /// The upgrade of whoever has no lease any more.
+    pub(super) fn no_upgrade(&mut self, id: SessionId, lock: &LockName) {
+        let upgrade = self.wait_of(id, lock).filter(|w| w.upgrades);
+        if let Some(ticket) = upgrade.map(|w| w.ticket) {
+            let highest_fence = self.highest(lock);
+            self.refuse(ticket, Refusal::FenceStale { highest_fence });
+        }
+    }
+
+    pub(super) fn highest(&self, lock: &LockName) -> Option<Fence> {
+        self.of(lock).last().map(|l| Fence::claimed(l.fence))
+    }
+
+    /// Gives a lock to whoever is next, as long as it can be given.
+    fn hand_on(&mut self, lock: &LockName) {
+        while let Some(wait) = self.queue(lock).first().map(|w| (*w).clone()) {
+            if wait.until <= self.clock {
+                self.time_out(wait.ticket);
+                continue;
+            }
+            if self.overdue(wait.client) {
+                let (session, cause) = (wait.client, Gone::Expired);
+                self.leave(wait.ticket, Some(Refusal::SessionGone { session, cause }));
+                self.doomed.push((session, cause, None));
+                continue;
+            }
+            let mode = wait.wants.iter().find(|(name, _)| name == lock).unwrap().1;
+            if !self.turn(&wait, lock, mode) {
                 return;
             }
+            let outcome = if let Some(all) = &wait.all {
+                match self.all_at_last(&wait, all) {
+                    None => return,
+                    Some(None) => continue,
+                    Some(Some(outcome)) => outcome,
+                }
+            } else {
+                self.waits.retain(|w| w.ticket != wait.ticket);
+                match wait.upgrades {
+                    true => self.change_mode(&wait, lock, LeaseEnd::Upgraded),
+                    false => self.grant(&wait, lock, mode),
+                }
+            };
+            for request in in_order(wait.asked_by) {
+                self.remember(wait.client, request, outcome.clone());
+            }
         }
-        self.locks.retain(|l| l.name != *name);
     }
 
-    pub(super) fn leave(&mut self, name: &LockName, ticket: u64) -> Place {
-        let queue = &mut self.held_mut(name).unwrap().queue;
-        let at = queue.iter().position(|p| p.ticket == ticket).unwrap();
-        queue.remove(at)
-    }
-
-    pub(super) fn time_out(&mut self, ticket: u64, held: bool) {
-        let of = |l: &&Held| l.queue.iter().any(|p| p.ticket == ticket);
-        let name = self.locks.iter().find(of).unwrap().name.clone();
-        let queue = &self.held(&name).unwrap().queue;
-        let position = queue.iter().position(|p| p.ticket == ticket).unwrap();
-        let refusal = Refusal::WaitTimeout {
-            lock: name.clone(),
-            holders: if held { self.holders(&name) } else { vec![] },
-            position: u32::try_from(position).unwrap(),
-        };
-        let place = self.leave(&name, ticket);
-        self.tell(What::WaitEnded {
-            lock: name.clone(),
-            session: place.client,
-            ticket,
-            refusal: Some(refusal.clone()),
+    /// A wait ends without a grant; whoever called is told, and remembers nothing of it.
+    pub(super) fn leave(&mut self, ticket: u64, refusal: Option<Refusal>) -> Wait {
+        let at = self.waits.iter().position(|w| w.ticket == ticket).unwrap();
+        let wait = self.waits.remove(at);
+        let locks: Vec<_> = wait.wants.iter().map(|(name, _)| name.clone()).collect();
+        self.freed.extend(locks.clone());
+        let session = wait.client;
+        self.tell(match wait.all {
+            Some(_) => What::WaitAllEnded {
+                session,
+                ticket,
+                locks,
+                refusal,
+            },
+            None => What::WaitEnded {
+                lock: locks[0].clone(),
+                session,
+                ticket,
+                refusal,
+            },
         });
+        wait
+    }
+
+    /// A wait is refused, and whoever called remembers it.
+    pub(super) fn refuse(&mut self, ticket: u64, refusal: Refusal) -> (Wait, Outcome) {
+        let wait = self.leave(ticket, Some(refusal.clone()));
         let outcome = Outcome::Refused(refusal);
-        for request in in_order(place.asked_by) {
-            self.remember(place.client, request, outcome.clone());
+        for request in in_order(wait.asked_by.clone()) {
+            self.remember(wait.client, request, outcome.clone());
         }
-        let client = self.client(place.client).unwrap();
-        if client.lives_for.as_ref() == Some(&name) {
+        (wait, outcome)
+    }
+
+    pub(super) fn time_out(&mut self, ticket: u64) {
+        let wait = self.wait(ticket).unwrap().clone();
+        let lock = self.first_missing(&wait);
+        let positions = wait
+            .wants
+            .iter()
+            .map(|(name, _)| self.position(&wait, name));
+        let refusal = Refusal::WaitTimeout {
+            holders: self.holders(&lock),
+            lock: lock.clone(),
+            position: positions.max().unwrap(),
+        };
+        let (wait, outcome) = self.refuse(ticket, refusal);
+        let client = self.client(wait.client).unwrap();
+        if wait.all.is_none() && !wait.upgrades && client.lives_for.as_ref() == Some(&lock) {
             let by = client.opened_by.clone().map(|request| (request, outcome));
-            self.doomed.push((place.client, Gone::Closed, by));
+            self.doomed.push((wait.client, Gone::Closed, by));
         }
     }
 
-    pub(super) fn end(&mut self, id: SessionId, cause: Gone, by: Option<(Request, Outcome)>) {
+    /// The first lock by name that is not free for a wait.
+    pub(super) fn first_missing(&self, wait: &Wait) -> LockName {
+        let missing = |(name, mode): &&(LockName, Mode)| !self.turn(wait, name, *mode);
+        let missing = wait.wants.iter().find(missing);
+        missing.unwrap_or(&wait.wants[0]).0.clone()
+    }
+
+    pub(super) fn end(
+        &mut self,
+        id: SessionId,
+        cause: Gone,
+        reason: Option<&Reason>,
+        by: Option<(Request, Outcome)>,
+    ) {
         let long = by.as_ref().is_some_and(|(_, outcome)| match outcome {
             Outcome::Closed { released } => released.len() > limits::LISTED_MAX,
             _ => false,
         });
+        self.tell(What::SessionEnded {
+            session: id,
+            cause,
+            reason: reason.cloned(),
+        });
+        for (_, fence) in self.released(id) {
+            let end = match reason.cloned() {
+                Some(reason) => LeaseEnd::EndedByOperator { reason },
+                None => LeaseEnd::Session(cause),
+            };
+            self.lose(fence.number(), end);
+        }
+        let mut tickets: Vec<(LockName, u64)> = vec![];
+        for wait in self.waits.iter().filter(|w| w.client == id) {
+            tickets.push((wait.wants[0].0.clone(), wait.ticket));
+        }
+        tickets.sort();
+        for (_, ticket) in tickets {
+            self.leave(ticket, Some(Refusal::SessionGone { session: id, cause }));
+        }
+        self.clients.retain(|c| c.id != id);
         self.dead.push(Dead {
             id,
             cause,
@@ -92,38 +207,31 @@ impl Naive {
         if self.dead.len() > limits::ENDED_SESSIONS_MAX {
             self.dead.remove(0);
         }
-        self.tell(What::SessionEnded {
-            session: id,
-            cause,
-            reason: None,
-        });
-        let mut names: Vec<_> = self.locks.iter().map(|l| l.name.clone()).collect();
-        names.sort();
-        for name in &names {
-            if self.held(name).is_some_and(|l| l.holder == id) {
-                self.lose(name, LeaseEnd::Session(cause));
-            }
-        }
-        for name in &names {
-            let Some(ticket) = self.place(id, name).map(|p| p.ticket) else {
-                continue;
-            };
-            self.leave(name, ticket);
-            self.tell(What::WaitEnded {
-                lock: name.clone(),
-                session: id,
-                ticket,
-                refusal: Some(Refusal::SessionGone { session: id, cause }),
-            });
-        }
-        self.clients.retain(|c| c.id != id);
     }
 
-    pub(super) fn bury(&mut self) {
-        while !self.doomed.is_empty() {
-            let (id, cause, by) = self.doomed.remove(0);
-            if self.client(id).is_some() {
-                self.end(id, cause, by);
+    /// What a client holds, by name.
+    pub(super) fn released(&self, id: SessionId) -> Vec<(LockName, Fence)> {
+        let held = self.leases.iter().filter(|l| l.client == id);
+        let mut held: Vec<_> = held
+            .map(|l| (l.lock.clone(), Fence::claimed(l.fence)))
+            .collect();
+        held.sort();
+        held
+    }
+
+    /// What this revision has brought about.
+    pub(super) fn finish(&mut self) {
+        loop {
+            if !self.doomed.is_empty() {
+                let (id, cause, by) = self.doomed.remove(0);
+                if self.client(id).is_some() {
+                    self.end(id, cause, None, by);
+                }
+            } else if !self.freed.is_empty() {
+                let lock = self.freed.remove(0);
+                self.hand_on(&lock);
+            } else {
+                return;
             }
         }
     }
