@@ -88,6 +88,8 @@ enum Stream {
     Plain(TcpStream),
     #[cfg(feature = "tls")]
     Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+    #[cfg(test)]
+    Simulated(tokio::io::DuplexStream),
 }
 
 impl Stream {
@@ -99,6 +101,8 @@ impl Stream {
                 tls.write_all(bytes).await?;
                 tls.flush().await
             }
+            #[cfg(test)]
+            Self::Simulated(stream) => stream.write_all(bytes).await,
         }
     }
 
@@ -107,15 +111,25 @@ impl Stream {
             Self::Plain(tcp) => tcp.read_buf(into).await,
             #[cfg(feature = "tls")]
             Self::Tls(tls) => tls.read_buf(into).await,
+            #[cfg(test)]
+            Self::Simulated(stream) => stream.read_buf(into).await,
         }
     }
 
-    fn tcp(&self) -> &TcpStream {
-        match self {
+    /// Whether nothing has come: not a byte, and not the end either.
+    fn is_silent(&self) -> bool {
+        let tcp = match self {
             Self::Plain(tcp) => tcp,
             #[cfg(feature = "tls")]
             Self::Tls(tls) => tls.get_ref().0,
-        }
+            #[cfg(test)]
+            Self::Simulated(_) => return true,
+        };
+        let mut byte = [0];
+        matches!(
+            tcp.try_read(&mut byte),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock
+        )
     }
 }
 
@@ -161,6 +175,10 @@ impl Connection {
     }
 
     async fn connect(endpoint: &Endpoint) -> io::Result<Stream> {
+        #[cfg(test)]
+        if let Some(stream) = crate::tests::simulated_dial() {
+            return Ok(Stream::Simulated(stream));
+        }
         let tcp = TcpStream::connect((endpoint.host(), endpoint.port())).await?;
         tcp.set_nodelay(true)?;
         match endpoint.tls() {
@@ -243,12 +261,7 @@ impl Connection {
     #[must_use]
     pub fn is_usable(&self) -> bool {
         // Between calls nothing may arrive: a byte is a breach of HTTP, and no byte is the end.
-        let mut byte = [0];
-        let silent = matches!(
-            self.stream.tcp().try_read(&mut byte),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock
-        );
-        self.reusable && silent
+        self.reusable && self.stream.is_silent()
     }
 }
 

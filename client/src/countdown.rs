@@ -14,7 +14,10 @@
 //! What it cannot do is stop a process that was paused between looking at the count and acting on
 //! it. No clock can; that is what the fence is for.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 /// The share of a promise that is not believed: one part in this many.
@@ -100,6 +103,26 @@ impl Countdown {
     /// What is left at `now`.
     pub(crate) fn remaining(&self, now: BootTime) -> Duration {
         now.until(BootTime(self.end.load(Ordering::Acquire)))
+    }
+
+    /// Waits until nothing is left. The timer is the runtime's, whose clock stops while the machine
+    /// sleeps, and other tasks may come first; so whenever the future is looked at for whatever
+    /// reason, it looks at the boot-time clock.
+    pub(crate) async fn run_out(&self) {
+        loop {
+            let left = self.remaining(BootTime::now());
+            if left.is_zero() {
+                return;
+            }
+            let mut timer = pin!(tokio::time::sleep(left));
+            poll_fn(|context| {
+                if self.remaining(BootTime::now()).is_zero() {
+                    return Poll::Ready(());
+                }
+                timer.as_mut().poll(context)
+            })
+            .await;
+        }
     }
 
     /// Takes a renewal that was sent at `sent` and answered by `now`. `false` when it came too

@@ -7,7 +7,9 @@
 //! still recommend it, and the addresses that the client was given always remain.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::connection::Connection;
 use crate::endpoint::Endpoint;

@@ -90,7 +90,7 @@ impl Lease {
             tokio::select! {
                 biased;
                 changed = causes.changed() => changed.expect("the sender is in self"),
-                () = tokio::time::sleep(self.remaining(BootTime::now())) => {}
+                () = self.countdown.run_out() => {}
             }
         }
     }

@@ -109,7 +109,6 @@ impl Shared {
 
     /// The session is lost; the first cause stays.
     pub(crate) fn lose(&self, cause: LostCause) {
-        self.countdown.finish();
         let digits = self.digits();
         self.state.send_if_modified(|state| {
             let first = !matches!(state, State::Lost(_));
@@ -118,6 +117,8 @@ impl Shared {
                     LostCause::Closed => tracing::debug!(session = digits, "session closed"),
                     _ => tracing::warn!(session = digits, %cause, "session lost"),
                 }
+                // Under the lock of the state: nobody sees the one without the other.
+                self.countdown.finish();
                 *state = State::Lost(cause);
             }
             first
@@ -142,15 +143,18 @@ impl Shared {
         self.tell(State::AtRisk(std::time::Instant::now() + left));
     }
 
+    /// Waits until it is lost. Whoever waits finds out by its own look at the clock, and does not
+    /// rely on the keeper to be there first.
     pub(crate) async fn lost(&self) -> LostCause {
         let mut states = self.state.subscribe();
-        let state = states
-            .wait_for(|state| matches!(state, State::Lost(_)))
-            .await;
-        match state.as_deref() {
-            Ok(State::Lost(cause)) => cause.clone(),
-            Ok(State::Healthy | State::AtRisk(_)) | Err(_) => {
-                unreachable!("it waited for that, and the sender is in self")
+        loop {
+            if let State::Lost(cause) = &*states.borrow_and_update() {
+                return cause.clone();
+            }
+            tokio::select! {
+                biased;
+                changed = states.changed() => changed.expect("the sender is in self"),
+                () = self.countdown.run_out() => self.lose(LostCause::Unreachable),
             }
         }
     }

@@ -29,7 +29,7 @@ impl Keys {
     /// A source whose keys no other client's will equal.
     pub(crate) fn draw() -> Result<Self, Error> {
         let mut random = [0; 24];
-        getrandom::fill(&mut random).map_err(|error| Error::Invalid {
+        draw(&mut random).map_err(|error| Error::Invalid {
             what: "the system's source of random numbers",
             why: format!("cannot be read: {error}"),
         })?;
@@ -65,6 +65,14 @@ impl Keys {
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         u32::try_from(mixed >> 56).expect("8 bits fit into 32")
     }
+}
+
+fn draw(random: &mut [u8]) -> Result<(), getrandom::Error> {
+    #[cfg(test)]
+    if crate::tests::simulated_chance(random) {
+        return Ok(());
+    }
+    getrandom::fill(random)
 }
 
 /// The pauses between the attempts of one call.
