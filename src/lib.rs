@@ -4,6 +4,7 @@ pub mod cache;
 pub mod cli;
 pub mod planted;
 pub mod chance;
+pub mod watch;
 pub mod clock;
 pub mod config;
 pub mod consensus;

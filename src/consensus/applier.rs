@@ -25,7 +25,7 @@ use lockring_core::{Machine, Reply};
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend};
 use parking_lot::RwLock;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::broadcast;
 
 use super::News;
 use super::desk::{Desk, Verdict};
@@ -35,6 +35,7 @@ use super::snapshot::{Snapshot, SnapshotStore};
 use crate::clock::ClusterClock;
 use crate::storage::history::{Events, History};
 use crate::storage::offload::offload;
+use crate::watch;
 
 pub(super) type Raft = openraft::Raft<Types, Applier>;
 

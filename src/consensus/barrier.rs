@@ -15,7 +15,7 @@ use std::time::Duration;
 use openraft::ReadPolicy;
 use openraft::async_runtime::watch::WatchReceiver;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
 use super::Role;
@@ -24,6 +24,7 @@ use super::links::Links;
 use super::wire::ReadPoint;
 use crate::clock::ClusterClock;
 use crate::planted::{self, Plant};
+use crate::watch;
 
 /// After this long a round has failed, and the next may find another leader.
 const ROUND_WITHIN: Duration = Duration::from_millis(500);

@@ -22,7 +22,7 @@ use lockring_core::{Command, Entry};
 use openraft::errors::ClientWriteError;
 use openraft::impls::ProgressResponder;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use super::Role;
 use super::applier::Raft;
@@ -30,6 +30,7 @@ use super::desk::{Desk, Run};
 use super::links::Links;
 use super::raft::{Origin, Proposal};
 use crate::clock::ClusterClock;
+use crate::watch;
 
 /// Entries that the leader has in flight: one that is being made durable, and one that is on its
 /// way there. More would only make the batches smaller.

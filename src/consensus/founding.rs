@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use lockring_core::NodeId;
-use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::applier::Raft;
@@ -22,6 +21,7 @@ use super::links::Links;
 use super::membership::{self, Founders};
 use super::raft::Member;
 use crate::network::{CallError, Refusal, Target, Welcome};
+use crate::watch;
 
 /// A member of the cluster from its beginning, as the configuration lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]

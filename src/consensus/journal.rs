@@ -21,11 +21,12 @@ use openraft::{EntryPayload, OptionalSend, RaftLogReader};
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 use super::raft::{LogEntry, LogId, Types, Vote};
 use crate::storage::offload::offload;
 use crate::storage::wal::{Done, Recovered, Wal};
+use crate::watch;
 
 /// Of the records in the log. A higher one is from a later version of lockring.
 const VERSION: u8 = 2;

@@ -17,7 +17,7 @@ use lockring_core::NodeId;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, RaftError};
 use openraft::{ChangeMembers, LogIdOptionExt};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use super::applier::Raft;
@@ -26,6 +26,7 @@ use super::raft::{Member, Types};
 use super::wire::Change;
 use super::{ClusterStatus, MemberRole, MemberStatus, MembershipError, Role};
 use crate::network::{CallError, Target};
+use crate::watch;
 
 /// How long a joining node may take to catch up before the caller is told to ask again.
 const CATCH_UP_WITHIN: Duration = Duration::from_secs(60);

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use lockring_core::{ClusterTime, Command, Event, Machine, NodeId, Reply};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{broadcast, oneshot, watch};
+use tokio::sync::{broadcast, oneshot};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 mod raft;
@@ -57,6 +57,7 @@ use propose::Proposer;
 use wire::Change;
 
 use crate::clock;
+use crate::watch;
 
 /// One replica of the machine: the only door to the log. Cheap to clone.
 #[derive(Clone)]

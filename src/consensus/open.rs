@@ -8,7 +8,7 @@ use openraft::LogIdOptionExt;
 use openraft::async_runtime::watch::WatchReceiver;
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Runtime;
-use tokio::sync::{Semaphore, broadcast, mpsc, watch};
+use tokio::sync::{Semaphore, broadcast, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -32,6 +32,7 @@ use crate::storage::history::History;
 use crate::storage::offload::offload;
 use crate::storage::snapshots::Snapshots;
 use crate::storage::wal::{Recovered, Wal};
+use crate::watch;
 
 /// How fast the cluster beats, and how much log it keeps. Equal on all nodes but for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,11 +20,12 @@ use std::time::{Duration, Instant};
 use openraft::entry::RaftEntry;
 use openraft::raft::AppendEntriesRequest;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::time::sleep_until;
 
 use super::raft::Types;
 use crate::clock;
+use crate::watch;
 
 /// The longest that a peer without callers is behind a commit.
 const QUIET: Duration = Duration::from_millis(20);

@@ -28,7 +28,6 @@ use openraft::raft::{
 use openraft::{OptionalSend, RaftNetworkFactory};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::links::{Links, target};
@@ -37,6 +36,7 @@ use super::raft::{Member, Types, Vote};
 use super::snapshot::Snapshot;
 use super::{snapshot_stream, wire};
 use crate::network::{CallError, Calls, Frame, FrameStream, Link, Target};
+use crate::watch;
 
 /// Requests on a log stream that are not answered yet. Their replies are small enough for the
 /// sockets' buffers, so that writer and reader can never wait for each other.

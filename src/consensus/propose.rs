@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockring_core::{Command, Reply};
-use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::desk::{Desk, Full, Place, Verdict};
 use super::dispatch::Breaks;
 use super::{ProposeError, Role};
 use crate::clock;
+use crate::watch;
 
 /// How often a waiting command looks whether something may have cost it its answer.
 const LOOK_EVERY: Duration = Duration::from_millis(100);

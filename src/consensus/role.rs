@@ -5,12 +5,12 @@ use std::sync::Arc;
 use lockring_core::NodeId;
 use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver;
-use tokio::sync::watch;
 
 use super::Role;
 use super::applier::Raft;
 use super::desk::Desk;
 use super::links::Links;
+use crate::watch;
 
 /// The task that turns openraft's metrics into [`Role`]s.
 pub(super) struct RoleKeeper {

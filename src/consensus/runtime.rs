@@ -2,18 +2,21 @@
 //!
 //! openraft draws its election timeouts from a random generator of its runtime. Tokio's cannot be
 //! seeded; this one begins each sequence with a number drawn by `chance.rs`, which a simulation
-//! can have again. Everything else is handed on.
+//! can have again. And tokio wakes those who wait for a value by lot; `watch.rs` does not.
+//! Everything else is handed on.
 
 use std::future::Future;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use openraft::OptionalSend;
 use openraft::async_runtime::AsyncRuntime;
+use openraft::async_runtime::watch::{RecvError, SendError, Watch, WatchReceiver, WatchSender};
 use openraft::impls::TokioRuntime;
+use openraft::{OptionalSend, OptionalSync};
 use openraft_rt::deterministic_rng::DeterministicRng;
 
 use crate::chance;
+use crate::watch;
 
 type Seeded = DeterministicRng<TokioRuntime>;
 
@@ -31,7 +34,7 @@ impl AsyncRuntime for Drawn {
         <TokioRuntime as AsyncRuntime>::Timeout<R, T>;
     type ThreadLocalRng = <Seeded as AsyncRuntime>::ThreadLocalRng;
     type Mpsc = <TokioRuntime as AsyncRuntime>::Mpsc;
-    type Watch = <TokioRuntime as AsyncRuntime>::Watch;
+    type Watch = Ordered;
     type Oneshot = <TokioRuntime as AsyncRuntime>::Oneshot;
     type Mutex<T: OptionalSend + 'static> = <TokioRuntime as AsyncRuntime>::Mutex<T>;
 
@@ -85,6 +88,59 @@ impl AsyncRuntime for Drawn {
         F: Future<Output = T>,
     {
         self.0.block_on(future)
+    }
+}
+
+/// The watch of openraft: ours, whose waiters are woken in order.
+#[derive(Debug)]
+pub(super) struct Ordered;
+
+impl Watch for Ordered {
+    type Sender<T: OptionalSend + OptionalSync> = watch::Sender<T>;
+    type Receiver<T: OptionalSend + OptionalSync> = watch::Receiver<T>;
+    type Ref<'a, T: OptionalSend + 'a> = watch::Ref<'a, T>;
+
+    fn channel<T: OptionalSend + OptionalSync>(value: T) -> (Self::Sender<T>, Self::Receiver<T>) {
+        watch::channel(value)
+    }
+}
+
+impl<T: OptionalSend + OptionalSync> WatchSender<Ordered, T> for watch::Sender<T> {
+    fn send(&self, value: T) -> Result<(), SendError<T>> {
+        if !self.is_followed() {
+            return Err(SendError(value));
+        }
+        self.send_replace(value);
+        Ok(())
+    }
+
+    fn send_if_modified<F>(&self, modify: F) -> bool
+    where
+        F: FnOnce(&mut T) -> bool,
+    {
+        Self::send_if_modified(self, modify)
+    }
+
+    fn borrow_watched(&self) -> watch::Ref<'_, T> {
+        self.borrow()
+    }
+
+    fn subscribe(&self) -> watch::Receiver<T> {
+        Self::subscribe(self)
+    }
+}
+
+impl<T: OptionalSend + OptionalSync> WatchReceiver<Ordered, T> for watch::Receiver<T> {
+    async fn changed(&mut self) -> Result<(), RecvError> {
+        Self::changed(self).await.map_err(|_| RecvError(()))
+    }
+
+    fn borrow_watched(&self) -> watch::Ref<'_, T> {
+        self.borrow()
+    }
+
+    fn borrow_and_update(&mut self) -> watch::Ref<'_, T> {
+        Self::borrow_and_update(self)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, stream};
 use serde::Serialize;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::Role;
@@ -19,6 +19,7 @@ use super::snapshot::SnapshotStore;
 use super::wire::{self, Runs};
 use super::{admission, snapshot_stream};
 use crate::network::{Admission, Caller, FrameReceiver, FrameStream, Hello, Refusal, Serve};
+use crate::watch;
 
 /// Everything that a peer can ask for.
 pub(super) struct Service {

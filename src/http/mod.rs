@@ -35,7 +35,6 @@ use futures_util::FutureExt;
 use lockring_core::NodeId;
 use parking_lot::RwLock;
 use prometheus_client::registry::Registry;
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub use access::{Permission, Token, Tokens};
@@ -49,6 +48,7 @@ use metrics::Metrics;
 use reply::Reply;
 
 use crate::service::{Role, Service};
+use crate::watch;
 
 /// What the HTTP floor is told when it starts.
 #[derive(Debug, Default)]

@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -41,6 +41,7 @@ use super::frame::{Frame, Limits};
 use super::hello::{Purpose, Welcome};
 use super::stream::FrameStream;
 use crate::chance;
+use crate::watch;
 
 /// How finely the age of unanswered calls is counted.
 const TICK_MS: u64 = 50;

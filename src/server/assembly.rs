@@ -8,7 +8,6 @@ use std::time::Duration;
 use lockring_core::Ttl;
 use tokio::net::TcpListener;
 use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +29,7 @@ use crate::storage::{
     DirectoryLock, Fault, HISTORY_DIR, Identity, IdentityError, LockError, Poison, SNAPSHOTS_DIR,
     WAL_DIR,
 };
+use crate::watch;
 
 /// How long a waiting call is parked: proxies in between commonly give up after 30 s.
 const POLL_WINDOW: Duration = Duration::from_secs(25);

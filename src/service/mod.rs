@@ -24,12 +24,12 @@ use std::time::Duration;
 
 use lockring_core::{ClusterTime, Command, Counts, Machine, Outcome, RequestId, SessionId, Ttl};
 use tokio::runtime::Handle;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::chance;
 use crate::consensus::{Replica, Standing};
+use crate::watch;
 
 pub use crate::consensus::{Figures, MemberRole, MemberStatus, Role};
 

@@ -8,7 +8,7 @@
 use std::io;
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use crate::watch;
 
 /// Why storage has stopped: what was being done, and the error.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

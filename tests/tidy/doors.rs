@@ -16,7 +16,10 @@ const DOORS: &[(&str, &[&str])] = &[
         ],
     ),
     ("axum", &["src/http/", "tests/stores/"]),
-    ("clap", &["src/cli/", "src/main.rs", "jepsen-lite/"]),
+    (
+        "clap",
+        &["src/cli/", "src/main.rs", "jepsen-lite/", "tests/sim/"],
+    ),
     ("clap_complete", &["src/cli/"]),
     ("openraft", &["src/consensus/"]),
     ("quick_cache", &["src/cache/store/"]),
@@ -37,7 +40,10 @@ const DOORS: &[(&str, &[&str])] = &[
     ("tower", &["src/http/"]),
     ("tower_layer", &["client/src/fence/"]),
     ("tower_service", &["client/src/fence/"]),
-    ("tracing_subscriber", &["src/server/", "jepsen-lite/"]),
+    (
+        "tracing_subscriber",
+        &["src/server/", "jepsen-lite/", "tests/sim/"],
+    ),
 ];
 
 /// Where the server may look at a clock: the clock itself, and where nothing is decided by it but

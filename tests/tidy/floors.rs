@@ -9,25 +9,36 @@ use crate::tree::File;
 const FLOORS: &[(&str, &[&str])] = &[
     ("planted", &["core"]),
     ("chance", &[]),
+    ("watch", &[]),
     ("clock", &["core", "planted"]),
-    ("storage", &["core", "planted"]),
-    ("network", &["core", "chance"]),
+    ("storage", &["core", "planted", "watch"]),
+    ("network", &["core", "chance", "watch"]),
     ("config", &["core"]),
     (
         "consensus",
-        &["core", "planted", "chance", "clock", "storage", "network"],
+        &[
+            "core", "planted", "chance", "watch", "clock", "storage", "network",
+        ],
     ),
     (
         "service",
-        &["core", "chance", "consensus", "config", "storage::history"],
+        &[
+            "core",
+            "chance",
+            "watch",
+            "consensus",
+            "config",
+            "storage::history",
+        ],
     ),
-    ("http", &["core", "client::wire", "service"]),
+    ("http", &["core", "watch", "client::wire", "service"]),
     ("cache", &["core", "client"]),
     (
         "server",
         &[
             "core",
             "client",
+            "watch",
             "clock",
             "storage",
             "network",

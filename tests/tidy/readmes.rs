@@ -140,6 +140,7 @@ fn wrong_cargo(words: &[&str], tree: &impl Names) -> Option<String> {
     let package = after("-p").or_else(|| after("--package"));
     let folder = match package {
         None | Some("lockring") => "",
+        Some("lockring-sim") => "tests/sim",
         Some(package) => package.strip_prefix("lockring-").unwrap_or(package),
     };
     if !tree.exists(&in_folder(folder, "Cargo.toml")) {
