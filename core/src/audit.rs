@@ -215,8 +215,11 @@ fn audit_session(machine: &Machine, id: SessionId, session: &Session) -> Result<
         }
         Life::Waits(lock) => {
             let place = locks.place(id, lock);
-            let until = place.is_some_and(|(_, place)| place.until == session.expires_at);
+            let alone = place.filter(|(_, place)| !place.many);
+            let until = alone.is_some_and(|(_, place)| place.until == session.expires_at);
             check(until, "it does not end with the wait that it lives for")?;
+            let held = locks.lease_of(id, lock).is_some();
+            check(!held, "it waits for what it has")?;
         }
     }
     let Some(replay) = session.replay() else {

@@ -53,17 +53,20 @@
 //!
 //! # What always holds
 //!
-//! - I1 Incompatible leases never coexist: a lock has at most one lease.
+//! - I1 Incompatible leases never coexist: a lock has one exclusive lease, or shared ones, or
+//!   leases whose permits together are no more than there are.
 //! - I2 Fences strictly rise over the whole cluster, whatever is deleted or restored.
 //! - I3 No lease without a live session; when a session ends, its leases and places go in the
 //!   same apply.
-//! - I4 A free lock that nobody waits for is absent, from every table and index.
-//! - I5 A waiter is never also a holder of the same lock.
+//! - I4 A free lock that nobody waits for is absent, from every table and index, unless it is
+//!   closed for a while after an abnormal loss.
+//! - I5 A waiter is never also a holder of the same lock, but for one sharer that upgrades.
 //! - I6 The clock never falls.
 //! - I7 A stamp counts only in the term that it was written in.
 //! - I8 The same request id has the same outcome; only what is left of the time is today's.
 //! - I9 Replicas at the same revision have the same snapshot bytes and so the same digest.
-//! - I13 Grants of one lock follow the order of arrival among those who are still there.
+//! - I13 Grants of one lock follow the order of arrival among those who are still there; an
+//!   upgrader comes first. Whoever is next and could be granted the lock has it already.
 //!
 //! (I10 and I11 are of rings, I12 is of consensus.)
 //!

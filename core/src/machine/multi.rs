@@ -263,10 +263,11 @@ impl Machine {
         true
     }
 
-    /// Whether a wait for many could be granted.
+    /// Whether a wait for many could be granted. The audit asks, of a machine that may be none.
     pub(crate) fn is_ready(&self, ticket: u64) -> bool {
-        let bundle = self.bundle(ticket);
-        self.lost(bundle).is_none() && self.first_blocked(ticket, bundle).is_none()
+        self.locks.bundles.get(&ticket).is_some_and(|bundle| {
+            self.lost(bundle).is_none() && self.first_blocked(ticket, bundle).is_none()
+        })
     }
 
     /// A lock that its session held when it came, and no longer does.
@@ -293,10 +294,11 @@ impl Machine {
 
     /// Whether a waiter is next and the lock admits it.
     fn is_turn_of(&self, ticket: u64, lock: &LockName) -> bool {
-        let row = self.locks.get(lock).expect("somebody waits for it");
         let most = self.bounds.holders_per_lock;
-        let next = row.next_waiter().filter(|waiter| waiter.ticket == ticket);
-        next.is_some_and(|waiter| row.admits(waiter, most))
+        self.locks.get(lock).is_some_and(|row| {
+            let next = row.next_waiter().filter(|waiter| waiter.ticket == ticket);
+            next.is_some_and(|waiter| row.admits(waiter, most))
+        })
     }
 
     /// Makes all leases that the session does not have yet.

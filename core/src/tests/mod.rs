@@ -1,5 +1,6 @@
 //! Tests of the whole machine. Each file says what it proves; the scripts are in `tests/scripts`.
 
+mod fairness;
 mod forgetting;
 mod naive;
 mod planted;

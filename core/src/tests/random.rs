@@ -5,7 +5,7 @@
 //! everything; small bounds, so that all are reached and overdue things are left over; clocks
 //! that stand still, jump and go back; stamps of another term.
 
-mod log;
+pub(super) mod log;
 
 use std::format;
 use std::string::String;
@@ -21,7 +21,7 @@ use log::Log;
 const SEEDS: u64 = 120;
 const ENTRIES: usize = 400;
 
-fn seeds() -> impl Iterator<Item = u64> {
+pub(super) fn seeds() -> impl Iterator<Item = u64> {
     let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
     let first = number("SEED");
     let count = number("SEEDS").unwrap_or(if first.is_some() { 1 } else { SEEDS });
@@ -29,7 +29,7 @@ fn seeds() -> impl Iterator<Item = u64> {
     first..first + count
 }
 
-fn reproduce(seed: u64, test: &str) -> String {
+pub(super) fn reproduce(seed: u64, test: &str) -> String {
     format!("REPRODUCE SEED={seed} cargo test -p lockring-core {test}")
 }
 

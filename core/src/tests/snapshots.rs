@@ -1,5 +1,6 @@
 //! Snapshots: frozen while the machine goes on, read back from bytes of any kind.
 
+use std::string::String;
 use std::vec::Vec;
 
 use rand::rngs::StdRng;
@@ -32,11 +33,72 @@ fn busy(locks: u64) -> Machine {
             _ => {}
         }
     }
+    machine.apply(1, &entry(9, (0..3).flat_map(more_of)));
     let id = session(50);
     machine.apply(1, &entry(9, [open(id, 500)]));
     ask(&mut machine, 9, 1 << 90, Op::Close { session: id });
+    let counts = machine.counts();
+    assert!(counts.leases > counts.locks - 20, "{counts:?}");
+    assert_eq!(machine.locks.bundles.len(), 3);
     assert_eq!(machine.audit(), Ok(()));
     machine
+}
+
+/// One of everything that more than one exclusive lease can be.
+fn more_of(number: u128) -> Vec<Op> {
+    let by = |at: u128| session(200 + 10 * number + at);
+    let name = |kind: &str| super::lock(&std::format!("{kind}/{number}"));
+    let with = |id, kind, mode, wait_ms, max_hold_ms| Op::Acquire {
+        by: Acquirer::Session(id),
+        lock: name(kind),
+        mode,
+        wait_ms,
+        max_hold_ms,
+        value: "v".into(),
+    };
+    let permits = |count| Mode::Permits { count, of: 9 };
+    let wants = ["free", "shared"].map(|kind| Want {
+        lock: name(kind),
+        mode: Mode::Exclusive,
+    });
+    let reason = Reason::parse("why").unwrap();
+    let delayed = NewSession {
+        lock_delay_ms: 5_000,
+        ..super::new_session(session(60 + number), 60_000)
+    };
+    Vec::from([
+        open(by(0), 60_000),
+        open(by(1), 60_000),
+        open(by(2), 60_000),
+        with(by(0), "shared", Mode::Shared, 0, Some(7_000)),
+        with(by(1), "shared", Mode::Shared, 0, None),
+        with(by(0), "shared", Mode::Exclusive, 700, None),
+        with(by(0), "permits", permits(3), 0, None),
+        with(by(1), "permits", permits(9), 800, Some(9_000)),
+        Op::AcquireAll {
+            session: by(2),
+            wants: Wants::parse(wants.into()).unwrap(),
+            wait_ms: 900,
+            max_hold_ms: Some(900),
+        },
+        Op::Revoke {
+            lock: name("shared"),
+            reason: reason.clone(),
+            deadline_ms: 600,
+        },
+        Op::Acquire {
+            by: Acquirer::OneLease(delayed),
+            lock: name("delayed"),
+            mode: Mode::Exclusive,
+            wait_ms: 0,
+            max_hold_ms: None,
+            value: String::new(),
+        },
+        Op::Break {
+            lock: name("delayed"),
+            reason,
+        },
+    ])
 }
 
 /// The frozen bytes are those of the freeze, whatever is applied afterwards.
@@ -51,7 +113,7 @@ fn a_frozen_view_does_not_move() {
         let by = session(chance.random_range(0..9));
         let name = std::format!("lock/{}", chance.random_range(0..9_000));
         let op = match chance.random_range(0..3) {
-            0 => acquire(by, &name, 500),
+            0 => acquire_alone(session(20_000 + u128::from(number)), &name, 500),
             1 => Op::Renew {
                 sessions: Vec::from([by]),
             },

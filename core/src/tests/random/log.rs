@@ -11,7 +11,7 @@ use crate::machine::Bounds;
 use crate::*;
 
 /// Draws logs, from what has been answered so far.
-pub(super) struct Log {
+pub(in crate::tests) struct Log {
     pub(super) chance: StdRng,
     at: u64,
     /// Of ten modes, how many are exclusive, and how many more are shared.
@@ -27,7 +27,7 @@ pub(super) struct Log {
 }
 
 impl Log {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(in crate::tests) fn new(seed: u64) -> Self {
         let mut chance = StdRng::seed_from_u64(seed);
         Self {
             modes: [(10, 0), (3, 7), (2, 2), (4, 4)][chance.random_range(0..4)],
@@ -43,7 +43,7 @@ impl Log {
         }
     }
 
-    pub(super) fn bounds(&mut self) -> Bounds {
+    pub(in crate::tests) fn bounds(&mut self) -> Bounds {
         let mut bounds = Bounds::default();
         let chance = &mut self.chance;
         if chance.random_bool(0.5) {
@@ -60,7 +60,7 @@ impl Log {
     }
 
     /// The next entry, and the term that the log holds it under.
-    pub(super) fn entry(&mut self) -> (u64, Entry) {
+    pub(in crate::tests) fn entry(&mut self) -> (u64, Entry) {
         let step = match self.chance.random_range(0..10) {
             0 => 3_000,
             1..=3 => 400,
@@ -339,7 +339,7 @@ impl Log {
     }
 
     /// Learns what may be abandoned and released.
-    pub(super) fn learn(&mut self, entry: &Entry, applied: &Applied) {
+    pub(in crate::tests) fn learn(&mut self, entry: &Entry, applied: &Applied) {
         for (command, reply) in entry.commands.iter().zip(&applied.replies) {
             match (&command.op, &reply.outcome) {
                 (Op::Acquire { lock, .. }, Outcome::Queued(queued)) => {
