@@ -16,3 +16,5 @@ mod bounds;
 mod followers;
 #[path = "http/contract.rs"]
 mod contract;
+#[path = "http/rings.rs"]
+mod rings;

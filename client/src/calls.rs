@@ -3,6 +3,7 @@
 
 mod acquire;
 mod leases;
+mod rings;
 
 use std::fmt::Write;
 use std::time::Duration;

@@ -46,6 +46,7 @@ mod stream;
 mod listener;
 mod events;
 mod election;
+mod ring;
 pub mod blocking;
 
 #[cfg(test)]
@@ -64,6 +65,7 @@ pub use lease::Revocation;
 pub use lockring_core::Fence;
 pub use many::{LocksRequest, MultiGuard};
 pub use reply::Reply;
+pub use ring::{Located, RingSnapshot, RingView, RingViewBuilder};
 pub use session::{Session, SessionBuilder, State};
 pub use tls::Tls;
 pub use wire::{Mode, Want};

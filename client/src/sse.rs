@@ -7,8 +7,9 @@
 
 use std::io;
 
-/// The most that one event may have, in bytes; the server's have a few hundred.
-const EVENT_BYTES_MAX: usize = 1024 * 1024;
+/// The most that one event may have, in bytes; the server's have a few hundred, but a ring's whole
+/// table has up to a megabyte or two.
+const EVENT_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// One event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! All that may enter the log.
 
 mod digest;
+mod ring;
 mod wants;
 
 use alloc::string::String;
@@ -11,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::fence::Fence;
 use crate::lock::Mode;
 use crate::name::{LockName, Owner, Reason, RequestId, SessionId};
-use crate::ring::RingOp;
 use crate::time::{ClusterTime, Stamp, Ttl};
+pub use ring::{Placement, RingOp};
 pub use wants::{Want, Wants, WantsError};
 
 /// One log entry: commands that arrived together, under one stamp. It may hold none: then it

@@ -6,8 +6,7 @@
 use alloc::collections::BTreeSet;
 
 use crate::fence::Fence;
-use crate::name::{LockName, SessionId};
-use crate::ring::RingName;
+use crate::name::{LockName, RingName, SessionId};
 use crate::time::{ClusterTime, Deadline};
 
 /// One thing that falls due. The order of the variants is the order at the same deadline.

@@ -12,6 +12,8 @@
 //! a revocation by [`What::RevokeRequested`]. An upgrade, a downgrade and a transfer are the end
 //! of one lease and the grant of another, in this order and in one revision.
 
+mod ring;
+
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -21,8 +23,8 @@ use crate::fence::Fence;
 use crate::lock::Mode;
 use crate::name::{LockName, Owner, Reason, SessionId};
 use crate::outcome::{Gone, Grant, GrantedAll, Refusal};
-use crate::ring::RingEvent;
 use crate::time::{ClusterTime, Deadline};
+pub use ring::{RingChange, RingEvent};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

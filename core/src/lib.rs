@@ -99,28 +99,33 @@ mod paged;
 pub mod planted;
 mod ring;
 mod session;
+mod slot;
 mod snapshot;
 #[cfg(test)]
 mod tests;
 mod time;
 mod view;
 
-pub use command::{Acquirer, Command, Entry, NewSession, Op, Want, Wants, WantsError};
-pub use event::{Event, LeaseEnd, What};
+pub use command::{
+    Acquirer, Command, Entry, NewSession, Op, Placement, RingOp, Want, Wants, WantsError,
+};
+pub use event::{Event, LeaseEnd, RingChange, RingEvent, What};
 pub use fence::Fence;
 pub use lock::Mode;
 pub use machine::{Applied, Machine};
-pub use name::{LockName, NameError, NodeId, Owner, Reason, RequestId, SessionId};
+pub use name::{
+    Addresses, LockName, MemberName, NameError, NodeId, Owner, Reason, RequestId, RingName,
+    SessionId, Weight, WeightError, Zone,
+};
 pub use outcome::{
     Abandoned, CycleStep, Gone, Grant, GrantedAll, Holder, LeaseRow, Limit, Outcome, Queued,
-    Refusal, Renewal, Reply,
+    Refusal, Renewal, Reply, RingOutcome, RingRefusal,
 };
 pub use ring::{
-    Addresses, Balance, MemberName, MemberState, MemberView, Moving, Placement, PlanChange,
-    PlanError, RingChange, RingDiff, RingEvent, RingHash, RingMove, RingName, RingOp, RingOutcome,
-    RingPlan, RingRefusal, RingSpec, RingTable, RingView, SLOTS, SlotRange, SlotRangeError,
-    TableError, TableParts, Weight, WeightError, Zone,
+    Balance, MemberState, MemberView, Moving, PlanChange, PlanError, RingDiff, RingMove, RingPlan,
+    RingSpec, RingState, RingTable, RingView, TableError, TableParts,
 };
+pub use slot::{RingHash, SLOTS, SlotRange, SlotRangeError};
 pub use snapshot::{Frozen, SnapshotError};
 pub use time::{ClusterTime, Deadline, Stamp, Ttl, TtlError};
 pub use view::{Counts, LockView, SessionView, WaitRow, WaiterView};

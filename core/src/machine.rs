@@ -302,8 +302,9 @@ impl Machine {
         self.deadlines.next()
     }
 
-    /// Leaves out 2³² fences, and as many epochs of each ring, for a cluster that is restored from a backup: what it granted after
-    /// the backup is forgotten, and its resources may have seen those fences (I2).
+    /// Leaves out 2³² fences, and as many epochs of each ring, for a cluster that is restored from
+    /// a backup: what it granted after the backup is forgotten, and its resources may have seen
+    /// those fences (I2).
     ///
     /// This is not an apply. It is done once, to the restored state, before any node has it.
     pub fn skip_fences_after_restore(&mut self) {

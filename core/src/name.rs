@@ -2,6 +2,8 @@
 //!
 //! No type here can hold an invalid name, so nothing behind the doors checks one again.
 
+mod ring;
+
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use core::borrow::Borrow;
@@ -13,6 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha1::{Digest, Sha1};
 
 use crate::limits;
+pub use ring::{Addresses, MemberName, RingName, Weight, WeightError, Zone};
 
 /// The name of a lock: 1–512 bytes of UTF-8 without control characters; `/` makes hierarchies.
 ///
@@ -97,7 +100,7 @@ impl Borrow<str> for LockName {
 }
 
 /// Text that a person or program supplies: not empty, bounded, no control characters.
-pub(crate) fn check_text(text: &str, bytes_max: usize) -> Result<(), NameError> {
+fn check_text(text: &str, bytes_max: usize) -> Result<(), NameError> {
     if text.is_empty() {
         return Err(NameError::Empty);
     }
@@ -145,7 +148,7 @@ impl<'de> Deserialize<'de> for LockName {
 }
 
 /// Reads text of any format and parses it at once, so that nothing invalid gets past a door.
-pub(crate) struct Parse<T>(pub(crate) fn(&str) -> Result<T, NameError>);
+struct Parse<T>(fn(&str) -> Result<T, NameError>);
 
 impl<T> Visitor<'_> for Parse<T> {
     type Value = T;

@@ -3,6 +3,8 @@
 //! A refusal is an answer: it is committed, the same on every replica and the same when the
 //! request is repeated. Only the absence of an answer is an error, and that is not of this crate.
 
+mod ring;
+
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -11,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::fence::Fence;
 use crate::lock::Mode;
 use crate::name::{LockName, Owner, SessionId};
-use crate::ring::{RingOutcome, RingRefusal};
 use crate::time::{Deadline, Ttl};
+pub use ring::{RingOutcome, RingRefusal};
 
 /// What one command came to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -34,9 +34,10 @@ use crate::digest::Digest;
 use crate::fence::Mint;
 use crate::lock;
 use crate::machine::{Machine, multi_due};
+use crate::name::RingName;
 use crate::paged::Paged;
 use crate::planted::{self, Plant};
-use crate::ring::{self, Ring, RingName};
+use crate::ring::{self, Ring};
 use crate::session::{self, Life};
 use crate::time::ClusterTime;
 

@@ -16,7 +16,7 @@ use axum::http::{Uri, header, request::Parts};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use lockring_client::wire::header::IDEMPOTENCY_KEY;
-use lockring_core::{LockName, NameError, RequestId, SessionId, limits};
+use lockring_core::{LockName, MemberName, NameError, RequestId, RingName, SessionId, limits};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use tokio::time::timeout;
@@ -29,8 +29,8 @@ use crate::service::{Consistency, Freshness, Key};
 pub(super) struct Ask {
     parts: Parts,
     body: Body,
-    /// Where the template of the call has its parameter.
-    parameter_at: Option<usize>,
+    /// The template of the call, whose parameters say where those of the path are.
+    template: &'static str,
 }
 
 /// The parameters of a query, taken one by one; what is left at the end was not known.
@@ -38,13 +38,12 @@ pub(super) struct Ask {
 pub(super) struct Parameters(Vec<(String, String)>);
 
 impl Ask {
-    pub(super) fn new(request: Request, template: &str) -> Self {
+    pub(super) fn new(request: Request, template: &'static str) -> Self {
         let (parts, body) = request.into_parts();
-        let parameter_at = template.split('/').position(|part| part.starts_with('{'));
         Self {
             parts,
             body,
-            parameter_at,
+            template,
         }
     }
 
@@ -62,6 +61,22 @@ impl Ask {
     /// The session in the path.
     pub(super) fn session(&self) -> Result<SessionId, Failure> {
         session_of("id", &self.segment("id")?)
+    }
+
+    /// The ring in the path.
+    pub(super) fn ring(&self) -> Result<RingName, Failure> {
+        let name = self.segment("ring")?;
+        RingName::parse(&name).map_err(|error| wrong_name("ring", &name, &error))
+    }
+
+    /// The ring's member in the path.
+    pub(super) fn member(&self) -> Result<MemberName, Failure> {
+        member_of("member", &self.segment("member")?)
+    }
+
+    /// What the reader has, as an `ETag` told it.
+    pub(super) fn if_none_match(&self) -> Option<&str> {
+        self.parts.headers.get(header::IF_NONE_MATCH)?.to_str().ok()
     }
 
     /// The node in the path.
@@ -118,9 +133,16 @@ impl Ask {
         self.json::<Nothing>(within).await.map(|_| ())
     }
 
-    /// The parameter in the path, decoded. A `/` in it is written `%2F`.
+    /// A parameter in the path, decoded. A `/` in it is written `%2F`.
     fn segment(&self, field: &'static str) -> Result<Cow<'_, str>, Failure> {
-        let at = self.parameter_at.expect("only asked of calls with one");
+        let is_it = |part: &str| {
+            let name = part
+                .strip_prefix('{')
+                .and_then(|part| part.strip_suffix('}'));
+            name == Some(field)
+        };
+        let at = self.template.split('/').position(is_it);
+        let at = at.expect("only asked of calls that have it");
         let raw = self.parts.uri.path().split('/').nth(at);
         let raw = raw.expect("the router matched the template");
         decode(raw).ok_or_else(|| Failure::invalid(field, raw, "UTF-8, percent-encoded"))
@@ -301,6 +323,11 @@ impl Parameters {
 /// A session's id in a field.
 pub(super) fn session_of(field: &'static str, id: &str) -> Result<SessionId, Failure> {
     SessionId::parse(id).map_err(|error| wrong_name(field, id, &error))
+}
+
+/// A member's name in a field.
+pub(super) fn member_of(field: &'static str, name: &str) -> Result<MemberName, Failure> {
+    MemberName::parse(name).map_err(|error| wrong_name(field, name, &error))
 }
 
 fn number(

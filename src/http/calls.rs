@@ -22,6 +22,20 @@ pub(super) enum Call {
     Acquire,
     Release,
     CheckFence,
+    ListRings,
+    GetRing,
+    ConfigureRing,
+    GetRingTable,
+    JoinRing,
+    LeaveRing,
+    DrainMember,
+    ReleaseSlots,
+    LookUp,
+    LookUpAll,
+    PlanRing,
+    DiffRing,
+    FreezeRing,
+    UnfreezeRing,
     GetCluster,
     AddNode,
     RemoveNode,
@@ -38,7 +52,7 @@ pub(super) enum Call {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Spec {
     pub(super) method: Method,
-    /// A template of [`route`], with at most one `{parameter}`.
+    /// A template of [`route`].
     pub(super) path: &'static str,
     /// What a token has to allow; `None` for what says nothing about sessions and locks.
     pub(super) permission: Option<Permission>,
@@ -47,7 +61,7 @@ pub(super) struct Spec {
 }
 
 impl Call {
-    pub(super) const ALL: [Self; 20] = [
+    pub(super) const ALL: [Self; 34] = [
         Self::OpenSession,
         Self::ListSessions,
         Self::GetSession,
@@ -58,6 +72,20 @@ impl Call {
         Self::Acquire,
         Self::Release,
         Self::CheckFence,
+        Self::ListRings,
+        Self::GetRing,
+        Self::ConfigureRing,
+        Self::GetRingTable,
+        Self::JoinRing,
+        Self::LeaveRing,
+        Self::DrainMember,
+        Self::ReleaseSlots,
+        Self::LookUp,
+        Self::LookUpAll,
+        Self::PlanRing,
+        Self::DiffRing,
+        Self::FreezeRing,
+        Self::UnfreezeRing,
         Self::GetCluster,
         Self::AddNode,
         Self::RemoveNode,
@@ -83,6 +111,20 @@ impl Call {
             Self::Acquire => post("acquire", route::LOCK_ACQUIRE, Lock),
             Self::Release => post("release", route::LOCK_RELEASE, Lock),
             Self::CheckFence => get("check_fence", route::LOCK_CHECK, Some(Read)),
+            Self::ListRings => get("list_rings", route::RINGS, Some(Read)),
+            Self::GetRing => get("get_ring", route::RING, Some(Read)),
+            Self::ConfigureRing => put("configure_ring", route::RING, Lock),
+            Self::GetRingTable => get("get_ring_table", route::RING_TABLE, Some(Read)),
+            Self::JoinRing => put("join_ring", route::RING_MEMBER, Lock),
+            Self::LeaveRing => delete("leave_ring", route::RING_MEMBER, Lock),
+            Self::DrainMember => post("drain_member", route::RING_MEMBER_DRAIN, Lock),
+            Self::ReleaseSlots => post("release_slots", route::RING_RELEASE, Lock),
+            Self::LookUp => get("look_up", route::RING_LOOKUP, Some(Read)),
+            Self::LookUpAll => post("look_up_all", route::RING_LOOKUP, Read),
+            Self::PlanRing => post("plan_ring", route::RING_PLAN, Read),
+            Self::DiffRing => get("diff_ring", route::RING_DIFF, Some(Read)),
+            Self::FreezeRing => post("freeze_ring", route::RING_FREEZE, Operate),
+            Self::UnfreezeRing => post("unfreeze_ring", route::RING_UNFREEZE, Operate),
             Self::GetCluster => get("get_cluster", route::CLUSTER, Some(Read)),
             Self::AddNode => post("add_node", route::CLUSTER_NODES, Operate),
             Self::RemoveNode => delete("remove_node", route::CLUSTER_NODE, Operate),
@@ -141,6 +183,15 @@ fn get(name: &'static str, path: &'static str, permission: Option<Permission>) -
 fn post(name: &'static str, path: &'static str, permission: Permission) -> Spec {
     Spec {
         method: Method::POST,
+        path,
+        permission: Some(permission),
+        name,
+    }
+}
+
+fn put(name: &'static str, path: &'static str, permission: Permission) -> Spec {
+    Spec {
+        method: Method::PUT,
         path,
         permission: Some(permission),
         name,

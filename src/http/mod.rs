@@ -21,6 +21,7 @@ mod metrics;
 mod openapi;
 mod patience;
 mod reply;
+mod rings;
 mod router;
 mod sessions;
 mod ui;
@@ -153,6 +154,20 @@ impl Api {
             Call::Acquire => locks::acquire(self, ask).await,
             Call::Release => locks::release(self, ask).await,
             Call::CheckFence => locks::check(self, ask).await,
+            Call::ListRings => rings::list(self, ask).await,
+            Call::GetRing => rings::get(self, ask).await,
+            Call::ConfigureRing => rings::configure(self, ask).await,
+            Call::GetRingTable => rings::table(self, ask).await,
+            Call::JoinRing => rings::join(self, ask).await,
+            Call::LeaveRing => rings::leave(self, ask).await,
+            Call::DrainMember => rings::drain(self, ask).await,
+            Call::ReleaseSlots => rings::release(self, ask).await,
+            Call::LookUp => rings::look_up_one(self, ask).await,
+            Call::LookUpAll => rings::look_up_many(self, ask).await,
+            Call::PlanRing => rings::plan(self, ask).await,
+            Call::DiffRing => rings::diff(self, ask).await,
+            Call::FreezeRing => rings::freeze(self, ask).await,
+            Call::UnfreezeRing => rings::unfreeze(self, ask).await,
             Call::GetCluster => cluster::get(self, &ask),
             Call::AddNode => cluster::add(self, ask).await,
             Call::RemoveNode => cluster::remove(self, ask).await,

@@ -1,7 +1,7 @@
 //! Successes on their way out.
 
 use axum::body::Body;
-use axum::http::header::{CONTENT_TYPE, HeaderName};
+use axum::http::header::{CONTENT_TYPE, ETAG, HeaderName};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
@@ -28,6 +28,7 @@ pub(super) struct Reply {
     pub(super) revision: Option<u64>,
     fence: Option<Fence>,
     key: Option<String>,
+    tag: Option<HeaderValue>,
 }
 
 impl Reply {
@@ -49,6 +50,7 @@ impl Reply {
             revision: None,
             fence: None,
             key: None,
+            tag: None,
         }
     }
 
@@ -74,6 +76,13 @@ impl Reply {
         self
     }
 
+    /// What tells whether a reader has the newest already.
+    pub(super) fn tag(mut self, epoch: u64) -> Self {
+        let tag = HeaderValue::try_from(format!("\"{epoch}\""));
+        self.tag = Some(tag.expect("digits in quotes are visible"));
+        self
+    }
+
     pub(super) fn into_response(self) -> Response {
         let mut response = Response::new(Body::from(self.body));
         *response.status_mut() = self.status;
@@ -82,6 +91,9 @@ impl Reply {
         headers.insert(CONTENT_TYPE, self.content_type);
         if let Some(fence) = self.fence {
             headers.insert(FENCE, HeaderValue::from(fence.number()));
+        }
+        if let Some(tag) = self.tag {
+            headers.insert(ETAG, tag);
         }
         if let Some(key) = self.key {
             let key = HeaderValue::try_from(key).expect("the service tells hexadecimal digits");

@@ -15,6 +15,7 @@ mod error;
 mod feed;
 mod locks;
 mod pacemaker;
+mod rings;
 mod sessions;
 mod waiting;
 
@@ -36,9 +37,11 @@ pub use crate::consensus::{Figures, MemberRole, MemberStatus, Role};
 pub use cluster::{ClusterView, NodeView};
 pub use error::ServiceError;
 pub use locks::{Acquire, Acquired, By, Checked, Granted, LockSeen, LocksPage, Parked};
+pub use rings::{Foreseen, LookedUp, Moved, RingWatch};
 pub use sessions::{Opened, SessionSeen, SessionsPage};
 
 use pacemaker::Renewals;
+use rings::Rings;
 use waiting::Waiting;
 
 /// How long a command may take until the caller is told that there is no answer.
@@ -75,6 +78,7 @@ struct Inner {
     replica: Replica,
     settings: Settings,
     waiting: Waiting,
+    rings: Rings,
     renewals: Renewals,
     proposals: AtomicU64,
     /// The feed, the pacemaker, and what undoes the calls of vanished callers.
@@ -147,6 +151,7 @@ impl Service {
                 replica: replica.clone(),
                 settings,
                 waiting: Waiting::default(),
+                rings: Rings::default(),
                 renewals,
                 proposals: AtomicU64::new(0),
                 tasks: TaskTracker::new(),
@@ -156,6 +161,7 @@ impl Service {
         };
         let tasks = &service.inner.tasks;
         tasks.spawn(feed::run(service.clone(), replica.subscribe()));
+        tasks.spawn(rings::wake(service.clone(), replica.subscribe()));
         tasks.spawn(pacemaker::tick(
             replica.clone(),
             service.inner.stopping.clone(),

@@ -9,7 +9,11 @@ fn fill(path: &str) -> String {
     let session = "0".repeat(32);
     match path.starts_with("/v1/sessions") {
         true => path.replace("{id}", &session),
-        false => path.replace("{id}", "9").replace("{name}", "a%2Fb"),
+        false => path
+            .replace("{id}", "9")
+            .replace("{name}", "a%2Fb")
+            .replace("{ring}", "r")
+            .replace("{member}", "m"),
     }
 }
 

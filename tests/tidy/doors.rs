@@ -15,6 +15,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "client/examples/",
         ],
     ),
+    ("arc_swap", &["client/src/", "src/cache/"]),
     ("axum", &["src/http/", "tests/stores/"]),
     (
         "clap",

@@ -3,15 +3,14 @@
 use alloc::vec::Vec;
 
 use super::{Answer, Machine, Turn};
+use crate::command::RingOp;
 use crate::deadlines::Due;
+use crate::event::RingEvent;
 use crate::event::What;
-use crate::limits;
+use crate::name::RingName;
 use crate::name::SessionId;
 use crate::outcome::{Gone, Outcome};
-use crate::ring::{
-    Loss, MemberName, PlanChange, PlanError, RingDiff, RingEvent, RingName, RingOp, RingPlan,
-    RingView,
-};
+use crate::ring::{Loss, RingState};
 use crate::time::Deadline;
 
 impl Machine {
@@ -105,10 +104,10 @@ impl Machine {
         }
     }
 
-    /// One ring.
+    /// One ring's state. Taking it costs next to nothing, whatever is then made of it.
     #[must_use]
-    pub fn ring(&self, ring: &RingName) -> Option<RingView> {
-        self.rings.get(ring).map(|ring| ring.view())
+    pub fn ring(&self, ring: &RingName) -> Option<RingState> {
+        self.rings.rows.get(ring).cloned().map(RingState::new)
     }
 
     /// Every ring and its epoch, in the order of the names.
@@ -117,46 +116,5 @@ impl Machine {
         let rows = self.rings.rows.iter();
         rows.map(|(name, ring)| (name.clone(), ring.epoch))
             .collect()
-    }
-
-    /// A ring's epoch, which tells whether anything of it has changed.
-    #[must_use]
-    pub fn ring_epoch(&self, ring: &RingName) -> Option<u64> {
-        self.rings.get(ring).map(|ring| ring.epoch)
-    }
-
-    /// The slots of these keys on a ring, and whom to ask for each, at most `wanted` members.
-    #[must_use]
-    pub fn ring_lookup(
-        &self,
-        ring: &RingName,
-        keys: &[&[u8]],
-        wanted: usize,
-    ) -> Option<Vec<(u16, Vec<MemberName>)>> {
-        let ring = self.rings.get(ring)?;
-        let slots: Vec<u16> = keys.iter().map(|key| ring.spec.hash.slot(key)).collect();
-        let lists = ring.lists(&slots, wanted.min(limits::REPLICAS_MAX));
-        Some(slots.into_iter().zip(lists).collect())
-    }
-
-    /// A dry run of changes to a ring; nothing if there is no such ring.
-    ///
-    /// # Errors
-    /// [`PlanError`] when the changes cannot be made.
-    pub fn ring_plan(
-        &self,
-        ring: &RingName,
-        changes: &[PlanChange],
-    ) -> Option<Result<RingPlan, PlanError>> {
-        Some(self.rings.get(ring)?.forecast(changes))
-    }
-
-    /// What moved on a ring from one epoch to another; nothing if there is no such ring.
-    ///
-    /// # Errors
-    /// The oldest epoch that is kept, if one of these is older.
-    pub fn ring_diff(&self, ring: &RingName, from: u64, to: u64) -> Option<Result<RingDiff, u64>> {
-        let ring = self.rings.get(ring)?;
-        Some(ring.diff(from, to).ok_or(ring.oldest()))
     }
 }

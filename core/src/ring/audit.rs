@@ -4,11 +4,11 @@ use alloc::collections::BTreeSet;
 
 use super::Ring;
 use super::member::{Life, Member};
-use super::slot::SLOTS;
 use super::slots::NOBODY;
-use super::spec::Placement;
 use super::storm::LOSSES_KEPT;
+use crate::command::Placement;
 use crate::limits;
+use crate::slot::SLOTS;
 use crate::time::ClusterTime;
 
 impl Ring {

@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use super::Ring;
 use super::journal::{self, Owners, RingMove};
 use super::member::Life;
-use super::name::{Addresses, MemberName, Weight, Zone};
 use super::table;
 use super::view::Balance;
 use super::{Join, Seat};
 use crate::name::SessionId;
+use crate::name::{Addresses, MemberName, Weight, Zone};
 use crate::outcome::Refusal;
 
 /// One change of a dry run.

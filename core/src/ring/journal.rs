@@ -10,9 +10,9 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use super::name::MemberName;
-use super::slot::{SlotRange, runs};
 use crate::limits::{RING_EPOCHS_KEPT, RING_RUNS_KEPT};
+use crate::name::MemberName;
+use crate::slot::{SlotRange, runs};
 
 /// Slots that go from one owner to another.
 #[derive(Clone, Debug, PartialEq, Eq)]

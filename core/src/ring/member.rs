@@ -16,9 +16,9 @@ use alloc::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::name::{Addresses, MemberName, Weight, Zone};
 use super::point::Points;
 use crate::name::SessionId;
+use crate::name::{Addresses, MemberName, Weight, Zone};
 use crate::time::{ClusterTime, Deadline};
 
 /// What a member is to the ring at the moment.

@@ -15,17 +15,14 @@
 //! does not replicate anything between members: a preference list says whom to ask next.
 
 mod audit;
-mod command;
 mod forecast;
 mod journal;
 mod member;
-mod name;
 mod ownership;
 mod plan;
 mod point;
 mod prefer;
 mod roster;
-mod slot;
 mod slots;
 mod spec;
 mod storm;
@@ -40,9 +37,11 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use crate::command::RingOp;
+use crate::event::{RingChange, RingEvent};
 use crate::limits;
-use crate::name::SessionId;
-use crate::outcome::{Limit, Refusal};
+use crate::name::{MemberName, RingName, SessionId};
+use crate::outcome::{Limit, Refusal, RingOutcome, RingRefusal};
 use crate::time::ClusterTime;
 use journal::{Journal, Owners};
 use member::Member;
@@ -50,16 +49,13 @@ use roster::Join;
 use slots::{NOBODY, Slots};
 use storm::Hold;
 
-pub use command::{RingChange, RingEvent, RingOp, RingOutcome, RingRefusal};
 pub use forecast::{PlanChange, PlanError, RingPlan};
 pub use journal::{RingDiff, RingMove};
 pub use member::MemberState;
-pub use name::{Addresses, MemberName, RingName, Weight, WeightError, Zone};
 pub(crate) use roster::Loss;
-pub use slot::{RingHash, SLOTS, SlotRange, SlotRangeError};
-pub use spec::{Placement, RingSpec};
+pub use spec::RingSpec;
 pub use table::{Moving, RingTable, TableError, TableParts};
-pub use view::{Balance, MemberView, RingView};
+pub use view::{Balance, MemberView, RingState, RingView};
 
 /// A member's number in one ring.
 pub(crate) type Seat = u16;

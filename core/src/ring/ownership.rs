@@ -24,15 +24,15 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use super::command::RingChange;
 use super::member::{Life, Member};
 use super::plan::{self, Share};
 use super::point::Circle;
-use super::slot::SLOTS;
 use super::slots::NOBODY;
-use super::spec::Placement;
 use super::{Ring, Seat};
+use crate::command::Placement;
+use crate::event::RingChange;
 use crate::limits::SLOTS_PER_BATCH;
+use crate::slot::{SLOTS, SlotRange};
 use crate::time::{ClusterTime, Deadline};
 
 /// What one settling did to the table.
@@ -295,12 +295,7 @@ impl Ring {
     }
 
     /// A member's release; answers how many slots it was for.
-    pub(super) fn release_slots(
-        &mut self,
-        seat: Seat,
-        ranges: &[super::slot::SlotRange],
-        epoch: u64,
-    ) -> u32 {
+    pub(super) fn release_slots(&mut self, seat: Seat, ranges: &[SlotRange], epoch: u64) -> u32 {
         let mut released = 0;
         for slot in ranges.iter().flat_map(|range| range.indexes()) {
             if self.slots.from[slot] == seat && self.slots.epoch[slot] <= epoch {

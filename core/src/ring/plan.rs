@@ -20,8 +20,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::Seat;
-use super::slot::SLOTS;
 use super::slots::NOBODY;
+use crate::slot::SLOTS;
 
 /// A member as the plan sees it: its seat and its weight. They come in the order of the names.
 pub(super) type Share = (Seat, u64);

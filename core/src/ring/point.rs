@@ -23,9 +23,9 @@ use alloc::vec::Vec;
 
 use sha1::{Digest, Sha1};
 
-use super::name::{MemberName, RingName, Weight};
-use super::slot::{SLOT_SHIFT, SLOTS};
 use super::{NOBODY, Seat};
+use crate::name::{MemberName, RingName, Weight};
+use crate::slot::{SLOT_SHIFT, SLOTS};
 
 /// Digests for one unit of weight; each makes two points.
 const DIGESTS_PER_UNIT: u32 = 80;

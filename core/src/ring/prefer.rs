@@ -13,10 +13,10 @@ use alloc::vec::Vec;
 
 use super::member::Member;
 use super::point::Circle;
-use super::slot::runs;
 use super::slots::NOBODY;
-use super::spec::Placement;
 use super::{Ring, Seat};
+use crate::command::Placement;
+use crate::slot::runs;
 
 /// Makes preference lists for one state of a ring.
 #[derive(Debug)]

@@ -1,13 +1,14 @@
 //! Who is on a ring: joining, draining, leaving, being lost.
 
-use super::command::{RingChange, RingRefusal};
 use super::member::{Life, Member};
-use super::name::{Addresses, MemberName, Weight, Zone};
-use super::slot::SlotRange;
 use super::{Ring, Seat, point};
+use crate::event::RingChange;
 use crate::limits;
 use crate::name::SessionId;
+use crate::name::{Addresses, MemberName, Weight, Zone};
+use crate::outcome::RingRefusal;
 use crate::outcome::{Limit, Refusal};
+use crate::slot::SlotRange;
 use crate::time::{ClusterTime, Deadline};
 
 /// A member as it asks to join.

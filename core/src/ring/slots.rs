@@ -10,7 +10,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Seat;
-use super::slot::{SLOTS, SlotRange, runs};
+use crate::slot::{SLOTS, SlotRange, runs};
 
 /// No member at all.
 pub(crate) const NOBODY: Seat = Seat::MAX;

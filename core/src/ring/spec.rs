@@ -2,18 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::slot::RingHash;
+use crate::command::Placement;
 use crate::limits;
-
-/// How slots become members.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Placement {
-    /// Classic consistent hashing: a pure function of who is on the ring.
-    #[default]
-    Points,
-    /// A plan that keeps everybody within one slot of its share by the fewest possible moves.
-    Exact,
-}
+use crate::slot::RingHash;
 
 /// What a ring is asked to be; see [`crate::RingOp::Configure`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -15,10 +15,10 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::Ring;
-use super::command::RingChange;
 use super::member::Member;
-use super::name::MemberName;
+use crate::event::RingChange;
 use crate::limits::{MEMBERS_PER_RING_MAX, STORM_MS};
+use crate::name::MemberName;
 use crate::time::{ClusterTime, Deadline};
 
 /// Losses that are remembered: more than any ring survives.

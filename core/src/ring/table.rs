@@ -10,9 +10,9 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::journal::{self, RingDiff};
-use super::name::{MemberName, RingName};
-use super::slot::{RingHash, SLOTS, SlotRange, runs};
 use crate::digest::Digest;
+use crate::name::{MemberName, RingName};
+use crate::slot::{RingHash, SLOTS, SlotRange, runs};
 
 /// An immutable table: whose each slot is, whom to ask next, and what moves.
 ///

@@ -1,17 +1,20 @@
 //! What readers of a ring are shown.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::forecast::{PlanChange, PlanError, RingPlan};
 use super::journal::RingDiff;
 use super::member::{Member, MemberState};
-use super::name::{Addresses, MemberName, RingName, Weight, Zone};
 use super::prefer::Preferences;
-use super::slot::{SLOTS, runs};
 use super::spec::RingSpec;
 use super::table::{Moving, RingTable, TableParts};
 use super::{Ring, Seat};
+use crate::limits::REPLICAS_MAX;
 use crate::name::SessionId;
+use crate::name::{Addresses, MemberName, RingName, Weight, Zone};
+use crate::slot::{SLOTS, runs};
 
 /// One ring at one epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,18 +162,8 @@ impl Ring {
         }))
     }
 
-    /// What moved between the tables of two epochs; `None` if one of them is not kept.
-    pub(crate) fn diff(&self, from: u64, to: u64) -> Option<RingDiff> {
-        self.journal.diff(from, to, &self.owners())
-    }
-
-    /// The oldest epoch that a diff can begin at.
-    pub(crate) fn oldest(&self) -> u64 {
-        self.journal.oldest()
-    }
-
     /// Whom to ask for each of these slots, at most `wanted` members.
-    pub(crate) fn lists(&self, slots: &[u16], wanted: usize) -> Vec<Vec<MemberName>> {
+    fn lists(&self, slots: &[u16], wanted: usize) -> Vec<Vec<MemberName>> {
         let preferences = Preferences::new(self);
         let name = |seat: Seat| self.members[&seat].name.clone();
         slots
@@ -180,5 +173,61 @@ impl Ring {
                 list.into_iter().map(name).collect()
             })
             .collect()
+    }
+}
+
+/// One ring as it was at one revision: shared with the machine, which goes on without it.
+#[derive(Clone, Debug)]
+pub struct RingState(Arc<Ring>);
+
+impl RingState {
+    pub(crate) const fn new(ring: Arc<Ring>) -> Self {
+        Self(ring)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &RingName {
+        &self.0.name
+    }
+
+    /// The number of its last change.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.0.epoch
+    }
+
+    /// All that readers are shown. It costs a few milliseconds for a ring of a hundred members.
+    #[must_use]
+    pub fn view(&self) -> RingView {
+        self.0.view()
+    }
+
+    /// The slots of these keys, and whom to ask for each: at most `wanted` members, or as many as
+    /// the ring has replicas.
+    #[must_use]
+    pub fn look_up(&self, keys: &[&[u8]], wanted: Option<usize>) -> Vec<(u16, Vec<MemberName>)> {
+        let RingSpec { hash, replicas, .. } = self.0.spec;
+        let slots: Vec<u16> = keys.iter().map(|key| hash.slot(key)).collect();
+        let wanted = wanted.unwrap_or(usize::from(replicas)).min(REPLICAS_MAX);
+        let lists = self.0.lists(&slots, wanted);
+        slots.into_iter().zip(lists).collect()
+    }
+
+    /// A dry run: what changes of members would come to.
+    ///
+    /// # Errors
+    /// [`PlanError`] when they cannot be made.
+    pub fn plan(&self, changes: &[PlanChange]) -> Result<RingPlan, PlanError> {
+        self.0.forecast(changes)
+    }
+
+    /// What moved between the tables of two epochs.
+    ///
+    /// # Errors
+    /// The oldest epoch that is kept, if one of these is older.
+    pub fn diff(&self, from: u64, to: u64) -> Result<RingDiff, u64> {
+        let diff = self.0.journal.diff(from, to, &self.0.owners());
+        diff.ok_or(self.0.journal.oldest())
     }
 }

@@ -1,5 +1,7 @@
 //! What is said about each call.
 
+mod rings;
+
 use lockring_client::wire::{self, ErrorCode, header, route};
 use lockring_core::limits;
 use serde_json::{Value, json};
@@ -47,9 +49,13 @@ pub(super) struct Success {
 }
 
 /// What the parameter in a path is.
-pub(super) fn path_parameter(path: &str) -> &'static str {
+pub(super) fn path_parameter(path: &str, name: &str) -> &'static str {
     if path.starts_with(route::SESSIONS) {
         "The session's id, whole."
+    } else if name == "ring" {
+        "The ring's name, percent-encoded as one segment."
+    } else if name == "member" {
+        "The member's name, percent-encoded as one segment. It stays the same over restarts."
     } else if path.starts_with(route::LOCKS) {
         "The lock's name: UTF-8 without control characters, percent-encoded as one segment, so \
          that `/` is written `%2F`."
@@ -78,6 +84,10 @@ const CHANGES_THE_CLUSTER: &[ErrorCode] = &[
 
 /// The bounds of fields, as JSON Schema has them.
 pub(super) fn bounds() -> Vec<(&'static str, &'static str, &'static str, Value)> {
+    [bounds_of_locks(), rings::bounds()].concat()
+}
+
+fn bounds_of_locks() -> Vec<(&'static str, &'static str, &'static str, Value)> {
     let [ttl_min, ttl_max] = [limits::TTL_MS_MIN, limits::TTL_MS_MAX].map(|ms| json!(ms));
     let id = json!("^[0-9a-f]{32}$");
     vec![
@@ -203,6 +213,20 @@ pub(super) fn about(call: Call) -> About {
         Call::Acquire => acquire(),
         Call::Release => release(),
         Call::CheckFence => check_fence(),
+        Call::ListRings => rings::list(),
+        Call::GetRing => rings::get(),
+        Call::ConfigureRing => rings::configure(),
+        Call::GetRingTable => rings::table(),
+        Call::JoinRing => rings::join(),
+        Call::LeaveRing => rings::leave(),
+        Call::DrainMember => rings::drain(),
+        Call::ReleaseSlots => rings::release(),
+        Call::LookUp => rings::look_up(),
+        Call::LookUpAll => rings::look_up_all(),
+        Call::PlanRing => rings::plan(),
+        Call::DiffRing => rings::diff(),
+        Call::FreezeRing => rings::freeze(),
+        Call::UnfreezeRing => rings::unfreeze(),
         Call::GetCluster => get_cluster(),
         Call::AddNode => add_node(),
         Call::RemoveNode => remove_node(),

@@ -63,11 +63,11 @@ fn describe() -> Value {
 
 fn operation(spec: &Spec, about: &About) -> Value {
     let mut parameters = about.query.clone();
-    if let Some(name) = parameter_of(spec.path) {
+    for name in parameters_of(spec.path) {
         parameters.push(json!({
             "name": name, "in": "path", "required": true,
-            "description": about::path_parameter(spec.path),
-            "schema": path_schema(spec.path),
+            "description": about::path_parameter(spec.path, name),
+            "schema": path_schema(spec.path, name),
         }));
     }
     if about.keyed {
@@ -179,15 +179,19 @@ fn reference(schema: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{schema}") })
 }
 
-/// The name in a template's braces.
-fn parameter_of(path: &str) -> Option<&str> {
+/// The names in a template's braces.
+fn parameters_of(path: &str) -> impl Iterator<Item = &str> {
     path.split('/')
-        .find_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
 }
 
-fn path_schema(path: &str) -> Value {
+fn path_schema(path: &str, name: &str) -> Value {
     if path.starts_with(wire::route::SESSIONS) {
         json!({ "type": "string", "pattern": "^[0-9a-f]{32}$" })
+    } else if name == "ring" {
+        json!({ "type": "string", "minLength": 1, "maxLength": limits::RING_NAME_BYTES_MAX })
+    } else if name == "member" {
+        json!({ "type": "string", "minLength": 1, "maxLength": limits::MEMBER_NAME_BYTES_MAX })
     } else if path.starts_with(wire::route::LOCKS) {
         json!({ "type": "string", "minLength": 1, "maxLength": limits::LOCK_NAME_BYTES_MAX })
     } else {
@@ -222,6 +226,20 @@ fn schemas() -> Value {
         wire::AddNode,
         wire::TransferLeader,
         wire::LeaderIs,
+        wire::RingList,
+        wire::Ring,
+        wire::ConfigureRing,
+        wire::RingTableBody,
+        wire::JoinRing,
+        wire::RingChanged,
+        wire::ReleaseSlots,
+        wire::SlotsReleased,
+        wire::Lookup,
+        wire::Assignments,
+        wire::PlanRing,
+        wire::Planned,
+        wire::RingDiff,
+        wire::FreezeRing,
         wire::Problem,
         wire::Consistency,
     );

@@ -132,23 +132,24 @@ pub(super) fn event(event: &RingEvent) -> String {
 
 pub(super) fn see(machine: &Machine, words: &Words<'_>) -> String {
     let name = ring(words, 1);
-    let Some(view) = machine.ring(&name) else {
+    let Some(state) = machine.ring(&name) else {
         return "no ring".to_string();
     };
+    let view = state.view();
     if let Some(slot) = words.number("slot") {
         return slot_text(&view.table, u16::try_from(slot).unwrap());
     }
     if let Some(epochs) = words.text("diff") {
         let (from, to) = epochs.split_once('-').unwrap();
-        let diff = machine.ring_diff(&name, from.parse().unwrap(), to.parse().unwrap());
-        return match diff.unwrap() {
+        let diff = state.diff(from.parse().unwrap(), to.parse().unwrap());
+        return match diff {
             Ok(diff) => moves(diff.moved_slots, &diff.moves),
             Err(oldest) => format!("not kept; the oldest is {oldest}"),
         };
     }
     if let Some(changes) = words.text("plan") {
         let changes: Vec<_> = changes.split(',').map(change).collect();
-        return match machine.ring_plan(&name, &changes).unwrap() {
+        return match state.plan(&changes) {
             Ok(plan) => format!(
                 "{} balance={}>{}",
                 moves(plan.moved_slots, &plan.moves),

@@ -9,8 +9,8 @@ use core::fmt;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::{NameError, Parse, check_text};
 use crate::limits;
-use crate::name::{NameError, Parse, check_text};
 
 macro_rules! text_name {
     ($(#[$doc:meta])* $name:ident, $bytes_max:expr, $may_be_empty:expr) => {

@@ -1,4 +1,4 @@
-//! What may be asked of rings, what comes back, and what the world is told.
+//! What may be asked of rings.
 //!
 //! Each call describes a state to reach, so repeating one reaches it once: rings remember no
 //! request ids. What a repetition answers is the state of the ring then.
@@ -8,11 +8,19 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use super::name::{Addresses, MemberName, RingName, Weight, Zone};
-use super::slot::{RingHash, SlotRange};
-use super::spec::Placement;
 use crate::digest::Digest;
-use crate::name::SessionId;
+use crate::name::{Addresses, MemberName, RingName, SessionId, Weight, Zone};
+use crate::slot::{RingHash, SlotRange};
+
+/// How slots become members.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Placement {
+    /// Classic consistent hashing: a pure function of who is on the ring.
+    #[default]
+    Points,
+    /// A plan that keeps everybody within one slot of its share by the fewest possible moves.
+    Exact,
+}
 
 /// The operations on rings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,80 +150,4 @@ impl RingOp {
             Self::Unfreeze { .. } => 7,
         }
     }
-}
-
-/// What a ring's call came to: it is done, or was done before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RingOutcome {
-    /// The ring's epoch after it.
-    pub epoch: u64,
-    /// How many slots the call released; 0 for calls other than a release.
-    pub released: u32,
-}
-
-/// Why a ring's call was not done.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum RingRefusal {
-    /// There is no such ring.
-    NoRing,
-    /// There is no such member on it.
-    NoMember,
-    /// The member's name is bound to another session, which is alive or may still be serving.
-    MemberTaken {
-        /// Which; show only its first digits.
-        session: SessionId,
-    },
-    /// The session that speaks is not the member's.
-    NotTheMember,
-    /// The hash cannot change while the ring has members.
-    HashInUse {
-        /// The one in use.
-        hash: RingHash,
-    },
-}
-
-/// What happened to a ring, in one epoch.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RingEvent {
-    /// Which ring.
-    pub ring: RingName,
-    /// The epoch that it made.
-    pub epoch: u64,
-    /// What, in order.
-    pub changes: Vec<RingChange>,
-}
-
-/// One thing that happened to a ring.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum RingChange {
-    /// It was made, or asked to be otherwise.
-    Configured,
-    /// A member joined, or came back with another session.
-    Joined(MemberName),
-    /// A member's weight, zone or addresses changed.
-    Updated(MemberName),
-    /// The plan counts on a member that it did not count on before.
-    Ready(MemberName),
-    /// A member owns all that the plan gives it.
-    Active(MemberName),
-    /// A member hands over what it has.
-    Draining(MemberName),
-    /// A member has handed over what it had, and is gone.
-    Left(MemberName),
-    /// A member's session ended.
-    Down(MemberName),
-    /// A lost member did not come back in time, and is gone.
-    Removed(MemberName),
-    /// So many slots began to move, or changed hands at once because nobody was serving them.
-    Moved(u32),
-    /// So many slots arrived: whoever served them before no longer does.
-    Arrived(u32),
-    /// An operator froze it, and why.
-    Frozen(String),
-    /// An operator thawed it, and why.
-    Unfrozen(String),
-    /// Too many members were lost together: nothing is reassigned until it is calm.
-    Braked,
-    /// The storm is over.
-    Calm,
 }

@@ -2,7 +2,7 @@
 //!
 //! Two ways, chosen once for each ring. `sha1` takes the first 14 bits of SHA-1(key), the classic
 //! position on a ring. `crc16` takes CRC16(key) mod 16384 with the rule of `{tags}`, which is what
-//! every Redis Cluster client computes (<https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/>).
+//! every Redis Cluster client computes (<https://redis.io/docs/latest/reference/cluster-spec/>).
 //!
 //! SHA-1 places here, it does not secure: somebody who wants many keys in one slot can find them,
 //! under either hash.
@@ -35,7 +35,7 @@ impl RingHash {
     /// use lockring_core::RingHash;
     ///
     /// assert_eq!(RingHash::Crc16.slot(b"123456789"), 0x31c3);
-    /// assert_eq!(RingHash::Crc16.slot(b"{user1000}.following"), RingHash::Crc16.slot(b"user1000"));
+    /// assert_eq!(RingHash::Crc16.slot(b"{user}.name"), RingHash::Crc16.slot(b"user"));
     /// // SHA-1("abc") begins a9 99.
     /// assert_eq!(RingHash::Sha1.slot(b"abc"), 0xa999 >> 2);
     /// ```
