@@ -7,6 +7,7 @@
 mod check;
 mod export;
 mod nemeses;
+mod plant;
 mod report;
 mod run;
 mod soak;
@@ -43,6 +44,8 @@ enum Verb {
     Report(report::Args),
     /// Write a history in another tool's format
     Export(export::Args),
+    /// Find the bugs that a build has planted on purpose
+    Plant(plant::Args),
     /// List what can be done to a cluster
     Nemeses,
     /// Call the cluster as one of the users of a run
@@ -88,6 +91,7 @@ fn run(verb: Verb) -> anyhow::Result<u8> {
     match verb {
         Verb::Run(args) => runtime.block_on(run::run(args)),
         Verb::Soak(args) => runtime.block_on(soak::run(args)),
+        Verb::Plant(args) => runtime.block_on(plant::run(args)),
         Verb::Check(args) => check::run(&args),
         Verb::Report(args) => report::run(&args),
         Verb::Export(args) => export::run(&args),
@@ -184,6 +188,11 @@ fn binary_beside() -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_command_line_fits_together() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
 
     #[test]
     fn times_have_units() {

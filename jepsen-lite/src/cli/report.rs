@@ -16,6 +16,6 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     let results = report::read_results(&args.dir)?;
     let history = History::read(&args.dir.join("history.jsonl"))?;
     report::write(&args.dir, &history, &results)?;
-    say(&format!("written to {}", args.dir.display()));
+    say(&args.dir.join("report.html").display().to_string());
     Ok(0)
 }

@@ -10,6 +10,7 @@ use crate::nemesis::Status;
 use crate::run::{self, Results};
 
 #[derive(clap::Args, Clone, Debug)]
+#[group(id = "soak")]
 pub(super) struct Args {
     /// For how long in all
     #[arg(long, default_value = "30m", value_parser = duration)]

@@ -152,7 +152,7 @@ impl Stage {
                 let answer = answer.ok()?.ok()?;
                 (answer.status == 200).then_some(())
             });
-            mended.await.with_context(|| self.cluster.log_tail(id))?;
+            mended.await?;
         }
         Ok(())
     }

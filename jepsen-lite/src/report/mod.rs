@@ -1,6 +1,10 @@
 //! What a run leaves behind for people and for machines.
 
+mod html;
 mod junit;
+mod lanes;
+mod latency;
+mod plot;
 
 use std::fs::{self, File};
 use std::io::{BufReader, Write};
@@ -19,8 +23,8 @@ pub fn write(out: &Path, history: &History, results: &Results) -> anyhow::Result
     let json = serde_json::to_vec_pretty(results)?;
     put(&out.join("results.json"), &json)?;
     put(&out.join("junit.xml"), junit::render(results).as_bytes())?;
-    let _ = history;
-    Ok(())
+    let html = html::render(history, results);
+    put(&out.join("report.html"), html.as_bytes())
 }
 
 /// Reads the results of a run.

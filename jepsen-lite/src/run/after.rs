@@ -43,6 +43,12 @@ pub(super) struct Healed {
     pub(super) each_ms: Vec<u64>,
 }
 
+/// It did not come back after a fault was mended.
+pub(super) fn dead(why: &str) -> Property {
+    let promise = "once a fault is mended, every node serves again";
+    property("it-lives-again", promise, 1, vec![why.to_owned()])
+}
+
 /// Every node takes a change, through the links, within a bound.
 pub(super) async fn liveness(stage: &mut Stage) -> anyhow::Result<Healed> {
     stage.cluster.mesh().heal();

@@ -123,7 +123,7 @@ impl Plan {
             environment.push(("LOCKRING_PLANT".to_owned(), plant.clone()));
         }
         // Small, so that logs are cut within a run.
-        let sections = "[snapshots]\nevery_entries = 400\nkeep_entries = 50\n".to_owned();
+        let sections = "[snapshots]\nevery_entries = 100\nkeep_entries = 20\n".to_owned();
         Options {
             nodes: self.nodes,
             sections,
@@ -155,15 +155,25 @@ pub async fn run(plan: &Plan) -> anyhow::Result<Results> {
     let watch = watch::Watch::start(&cluster, began);
     let dice = Dice::new(plan.seed, "nemesis");
     let mut stage = Stage::new(cluster, crew.sufferers(), plan.ttl, dice, began);
-    let faults = torment(plan, &mut stage, &mut crew).await?;
+    let (faults, unhealed) = torment(plan, &mut stage, &mut crew).await?;
     let mut properties = Vec::new();
-    let healed = after::liveness(&mut stage).await?;
-    properties.push(healed.property);
+    let mut healed_ms = Vec::new();
+    match &unhealed {
+        None => {
+            let healed = after::liveness(&mut stage).await?;
+            properties.push(healed.property);
+            healed_ms = healed.each_ms;
+        }
+        Some(why) => properties.push(after::dead(why)),
+    }
     crew.wind_up().await?;
     let finals = crew.final_reads(plan, began).await?;
-    properties.push(after::equal_views(&mut stage).await?);
+    // Of a cluster that is not whole there is nothing to compare.
+    if unhealed.is_none() {
+        properties.push(after::equal_views(&mut stage).await?);
+        properties.push(after::no_leaks(&stage)?);
+    }
     properties.push(after::quiet_logs(&stage, plan)?);
-    properties.push(after::no_leaks(&stage)?);
     keep_logs(&stage, &plan.out)?;
 
     let mut events = crew.into_events().await?;
@@ -186,7 +196,7 @@ pub async fn run(plan: &Plan) -> anyhow::Result<Results> {
         ran_ms: (clock::now() - began) / clock::MS,
         calls: count(&history),
         failovers_ms: after::failovers(&history, &faults),
-        healed_ms: healed.each_ms,
+        healed_ms,
         properties,
         faults,
         kinds,
@@ -195,8 +205,13 @@ pub async fn run(plan: &Plan) -> anyhow::Result<Results> {
     Ok(results)
 }
 
-/// Strikes again and again until the time is over.
-async fn torment(plan: &Plan, stage: &mut Stage, crew: &mut Crew) -> anyhow::Result<Vec<Fault>> {
+/// Strikes again and again until the time is over, or the cluster does not come back; then it is
+/// told why.
+async fn torment(
+    plan: &Plan,
+    stage: &mut Stage,
+    crew: &mut Crew,
+) -> anyhow::Result<(Vec<Fault>, Option<String>)> {
     let until = Instant::now() + plan.time;
     let mut faults = Vec::new();
     // Each kind comes once before any comes twice.
@@ -217,11 +232,13 @@ async fn torment(plan: &Plan, stage: &mut Stage, crew: &mut Crew) -> anyhow::Res
             break;
         };
         let hold = Duration::from_millis(stage.dice.between(1_500, 4_500));
-        let fault = nemesis.strike(stage, hold).await?;
-        faults.push(fault);
+        match nemesis.strike(stage, hold).await {
+            Ok(fault) => faults.push(fault),
+            Err(error) => return Ok((faults, Some(format!("{error:#}")))),
+        }
     }
     crew.check()?;
-    Ok(faults)
+    Ok((faults, None))
 }
 
 /// The worst verdict.

@@ -9,6 +9,8 @@ use tokio::time::timeout;
 
 /// Longer than an election; what takes longer is of unknown outcome.
 const ANSWER_WITHIN: Duration = Duration::from_secs(4);
+/// A read that is not answered says nothing; soon another node is asked.
+const READ_WITHIN: Duration = Duration::from_millis(1_200);
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
 
 /// What one request came to.
@@ -110,7 +112,11 @@ impl Caller {
             key: ask.key.as_deref(),
             body: body.as_bytes(),
         };
-        let within = ANSWER_WITHIN + ask.patience;
+        let usual = match ask.method {
+            Method::Get => READ_WITHIN,
+            _ => ANSWER_WITHIN,
+        };
+        let within = usual + ask.patience;
         let mut connection = connection;
         match timeout(within, connection.call(call)).await {
             Ok(Ok(reply)) => {
