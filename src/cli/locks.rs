@@ -5,7 +5,7 @@ use lockring_client::Client;
 use lockring_client::wire::{self, LockState, LocksQuery};
 
 use super::endpoints::Endpoints;
-use super::{print, span};
+use super::{modes, print, span};
 
 /// See which locks are in use, by whom, and who waits
 #[derive(Debug, Args)]
@@ -26,7 +26,7 @@ pub(super) struct Locks {
 enum What {
     /// List locks in use (as without a subcommand)
     List(List),
-    /// Show one lock, its holder and its queue
+    /// Show one lock, its holders and its queue
     Show(Show),
 }
 
@@ -78,8 +78,14 @@ impl List {
         let rows = locks.iter().map(|lock| {
             let holder = lock.holders.first();
             let text = |show: fn(&wire::Holder) -> String| holder.map(show).unwrap_or_default();
+            // The first stands for all; `locks show` has each of them.
+            let more = match lock.holders.len() {
+                0 | 1 => String::new(),
+                holders => format!(" +{}", holders - 1),
+            };
             vec![
                 lock.lock.clone(),
+                text(|holder| modes::short(holder.mode)) + &more,
                 text(|holder| holder.fence.to_string()),
                 text(|holder| holder.owner.clone()),
                 text(|holder| holder.session.clone()),
@@ -90,6 +96,7 @@ impl List {
         });
         let head = [
             "LOCK",
+            "MODE",
             "FENCE",
             "OWNER",
             "SESSION",
@@ -137,21 +144,32 @@ impl Show {
         print::line(format_args!("{} is {state}", lock.lock))?;
         let holders = lock.holders.iter().map(|holder| {
             vec![
+                modes::short(holder.mode),
                 holder.fence.to_string(),
                 holder.owner.clone(),
                 holder.session.clone(),
                 span::show(holder.held_ms),
                 span::show(holder.expires_in_ms),
+                holder.value.clone().unwrap_or_default(),
             ]
         });
         let holders: Vec<_> = holders.collect();
         if !holders.is_empty() {
-            let head = ["FENCE", "OWNER", "SESSION", "HELD", "EXPIRES IN"];
+            let head = [
+                "MODE",
+                "FENCE",
+                "OWNER",
+                "SESSION",
+                "HELD",
+                "EXPIRES IN",
+                "VALUE",
+            ];
             print::table(&head, &holders)?;
         }
         let queue = lock.queue.iter().zip(1..).map(|(waiter, nth): (_, u32)| {
             vec![
                 nth.to_string(),
+                modes::short(waiter.mode),
                 waiter.owner.clone(),
                 waiter.session.clone(),
                 span::show(waiter.waited_ms),
@@ -161,7 +179,8 @@ impl Show {
         let queue: Vec<_> = queue.collect();
         if !queue.is_empty() {
             print::line(format_args!("{} waiting", lock.queue_total))?;
-            print::table(&["PLACE", "OWNER", "SESSION", "WAITED", "ENDS IN"], &queue)?;
+            let head = ["PLACE", "MODE", "OWNER", "SESSION", "WAITED", "ENDS IN"];
+            print::table(&head, &queue)?;
         }
         Ok(())
     }

@@ -5,18 +5,27 @@
 //! `lockring --help`.
 mod acquire;
 mod bench;
+mod r#break;
 mod cluster;
 mod completions;
 mod dev;
+mod election;
 mod endpoints;
 mod exec;
 mod exit;
+mod happening;
+mod history;
 mod locks;
+mod modes;
+mod moment;
 mod print;
 mod release;
+mod revoke;
 mod serve;
 mod session;
 mod span;
+mod transfer;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -57,8 +66,20 @@ enum Verb {
     Release(release::Release),
     /// Run a command while holding a lock
     Exec(exec::Exec),
+    /// Give a lease to another session
+    Transfer(transfer::Transfer),
+    /// Campaign in an election, see who leads, ask the leader to resign
+    Election(election::Election),
     /// See which locks are in use, by whom, and who waits
     Locks(locks::Locks),
+    /// Watch what happens to locks and sessions
+    Watch(watch::Watch),
+    /// See what happened to a lock, and why
+    History(history::History),
+    /// Ask the holders of a lock to give it up
+    Revoke(revoke::Revoke),
+    /// End the leases of a lock now, as an operator
+    Break(r#break::Break),
     /// Open, renew, see and close sessions
     Session(session::Session),
     /// See and change the cluster
@@ -98,7 +119,13 @@ pub fn main() -> ExitCode {
         Verb::Acquire(verb) => run_calls(verb.run()),
         Verb::Release(verb) => run_calls(verb.run()),
         Verb::Exec(verb) => verb.run(),
+        Verb::Transfer(verb) => run_calls(verb.run()),
+        Verb::Election(verb) => run_calls(verb.run()),
         Verb::Locks(verb) => run_calls(verb.run()),
+        Verb::Watch(verb) => run_calls(verb.run()),
+        Verb::History(verb) => run_calls(verb.run()),
+        Verb::Revoke(verb) => run_calls(verb.run()),
+        Verb::Break(verb) => run_calls(verb.run()),
         Verb::Session(verb) => run_calls(verb.run()),
         Verb::Cluster(verb) => run_calls(verb.run()),
         Verb::Bench(verb) => verb.run(),

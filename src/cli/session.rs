@@ -17,7 +17,8 @@ use super::{print, span};
 Examples:
   lockring session open --ttl 1m --owner nightly
   lockring session list
-  lockring session close 7c9e…32 digits…")]
+  lockring session close 7c9e…32 digits…
+  lockring session end 7c9e1f2e --reason 'its machine was stolen'")]
 pub(super) struct Session {
     #[command(subcommand)]
     what: What,
@@ -35,6 +36,8 @@ enum What {
     List(List),
     /// Close a session and release what it holds
     Close(Known),
+    /// End somebody else's session, as an operator
+    End(End),
 }
 
 #[derive(Debug, Args)]
@@ -50,6 +53,9 @@ struct Open {
     /// What it shall be listed with
     #[arg(long)]
     metadata: Option<String>,
+    /// After it was lost, not closed, nobody gets what it held for so long
+    #[arg(long, value_parser = span::parse, value_name = "TIME")]
+    lock_delay: Option<Duration>,
     /// Print the answer as JSON
     #[arg(long)]
     json: bool,
@@ -78,6 +84,20 @@ struct List {
     json: bool,
 }
 
+#[derive(Debug, Args)]
+struct End {
+    /// The first eight digits of its id, as lists show them
+    digits: String,
+    #[command(flatten)]
+    endpoints: Endpoints,
+    /// Why: its client is told, and the history keeps it
+    #[arg(long)]
+    reason: String,
+    /// Print the answer as JSON
+    #[arg(long)]
+    json: bool,
+}
+
 impl Session {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         match self.what {
@@ -86,6 +106,7 @@ impl Session {
             What::Show(known) => known.show().await,
             What::List(list) => list.run().await,
             What::Close(known) => known.close().await,
+            What::End(end) => end.run().await,
         }
     }
 }
@@ -96,7 +117,7 @@ impl Open {
             ttl_ms: self.ttl.map(span::ms),
             owner: self.owner,
             metadata: self.metadata,
-            ..OpenSession::default()
+            lock_delay_ms: self.lock_delay.map(span::ms),
         };
         let opened = self.endpoints.client()?.open_session(&open).await?;
         if self.json {
@@ -119,14 +140,7 @@ impl Known {
 
     async fn close(self) -> anyhow::Result<()> {
         let closed = self.endpoints.client()?.close_session(&self.id).await?;
-        if self.json {
-            return print::json(&closed);
-        }
-        print::line(format_args!("closed; {} released", closed.released.len()))?;
-        for wire::ClosedLease { lock, fence } in closed.released {
-            print::line(format_args!("  {lock}  fence {fence}"))?;
-        }
-        Ok(())
+        tell_closed(closed, self.json)
     }
 
     async fn show(self) -> anyhow::Result<()> {
@@ -144,7 +158,8 @@ impl Known {
         ))?;
         print::line(format_args!("leases: {}", session.leases_total))?;
         for lease in session.leases {
-            print::line(format_args!("  {}  fence {}", lease.lock, lease.fence))?;
+            let (lock, mode, fence) = (lease.lock, lease.mode, lease.fence);
+            print::line(format_args!("  {lock}  {mode}  fence {fence}"))?;
         }
         for wait in session.waits {
             let before = wait.position;
@@ -155,6 +170,25 @@ impl Known {
         }
         Ok(())
     }
+}
+
+impl End {
+    async fn run(self) -> anyhow::Result<()> {
+        let client = self.endpoints.client()?;
+        let closed = client.end_session(&self.digits, &self.reason).await?;
+        tell_closed(closed, self.json)
+    }
+}
+
+fn tell_closed(closed: wire::Closed, json: bool) -> anyhow::Result<()> {
+    if json {
+        return print::json(&closed);
+    }
+    print::line(format_args!("closed; {} released", closed.released.len()))?;
+    for wire::ClosedLease { lock, fence } in closed.released {
+        print::line(format_args!("  {lock}  fence {fence}"))?;
+    }
+    Ok(())
 }
 
 impl List {

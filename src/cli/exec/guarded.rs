@@ -38,14 +38,17 @@ impl Guarded {
             .stdin(Stdio::from(theirs))
             .spawn()?;
         let input = io::stdin();
-        line::send_first(ours.as_fd(), certain_until(guard), input.as_fd())?;
+        // In this order, so that whatever comes between is counted against us.
+        let now = BootTime::now();
+        let until = Order::Until(now.plus(guard.remaining()).nanos());
+        line::send_first(ours.as_fd(), until, input.as_fd())?;
         let line = Line::new(ours)?;
         Ok(Self { guardian, line })
     }
 
     /// Tells the guardian until when the lease is certain.
-    pub(super) fn tell_until(&self, guard: &LockGuard) {
-        self.line.tell(&certain_until(guard));
+    pub(super) fn tell_until(&self, until: BootTime) {
+        self.line.tell(&Order::Until(until.nanos()));
     }
 
     pub(super) fn pass_on(&self, signal: Signal) {
@@ -67,10 +70,4 @@ impl Guarded {
     pub(super) async fn leave(mut self) -> io::Result<()> {
         self.guardian.wait().await.map(drop)
     }
-}
-
-fn certain_until(guard: &LockGuard) -> Order {
-    // In this order, so that whatever comes between is counted against us.
-    let now = BootTime::now();
-    Order::Until(now.plus(guard.remaining()).nanos())
 }

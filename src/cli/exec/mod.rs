@@ -17,7 +17,8 @@
 //! | what happens | what the command gets |
 //! |---|---|
 //! | no renewal is answered | SIGTERM, time to clean up, SIGKILL |
-//! | the session is gone, by the cluster's own word | SIGKILL: another may hold the lock already |
+//! | the lock is asked back (`lockring revoke`) | SIGTERM at once, SIGKILL before the deadline |
+//! | the lease is gone, by the cluster's own word | SIGKILL: another may hold the lock already |
 //! | `exec` is stopped (SIGSTOP, ^Z) for longer than the lease | the same from the guardian |
 //! | `exec` is killed | SIGTERM from the guardian at once, SIGKILL when the lease runs out |
 //! | the guardian is killed | SIGKILL from the kernel, and from `exec` for what it started |
@@ -42,14 +43,15 @@ mod margins;
 mod signals;
 
 use std::ffi::OsString;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
-use lockring_client::{LockGuard, Session};
+use lockring_client::{BootTime, LockGuard, Revocation, Session};
 use rustix::process::{Signal, getpid, kill_process};
 use tokio::time::sleep;
 
 use super::endpoints::{Endpoints, run_calls};
+use super::modes::Modes;
 use super::{exit, print, span};
 pub(super) use child::ExecChild;
 use guarded::Guarded;
@@ -87,19 +89,22 @@ Exit codes:
   120  the command line is wrong
   121  the lock is held by another, and --wait is over
   122  the cluster could not be reached or refused; the command was not started
-  123  the lease was lost while the command ran; the command was ended
+  123  the lease was lost or asked back while the command ran; the command was ended
   124  the process that watches over the command was killed, and so was the command
   126  the command cannot be executed
   127  the command was not found
 
 Examples:
   lockring exec nightly-report -- ./report.sh
+  lockring exec render --permits 1/4 --wait 1h -- ./render.sh
   lockring exec db/migrate --ttl 30s --wait 10m -- sh -c 'migrate --fence $LOCKRING_FENCE'")]
 pub(super) struct Exec {
     /// The lock
     name: String,
     #[command(flatten)]
     endpoints: Endpoints,
+    #[command(flatten)]
+    modes: Modes,
     /// How long the lease lives without renewal, and so how long after a crash of this machine
     /// others wait for it
     #[arg(long, value_parser = span::parse, value_name = "TIME", default_value = "10s")]
@@ -140,7 +145,8 @@ impl Exec {
 
     async fn hold_and_run(self) -> anyhow::Result<()> {
         let session = self.open().await.map_err(|error| failed(&error))?;
-        let acquired = session.acquire_for(&self.name, self.wait).await;
+        let request = session.lock(&self.name).mode(self.modes.mode());
+        let acquired = request.acquire_for(self.wait).await;
         let done = match acquired {
             Ok(guard) => self.run_under(&guard).await.map(|ended| (ended, guard)),
             Err(error) => Err(failed(&error).into()),
@@ -153,7 +159,13 @@ impl Exec {
             }
         };
         match ended {
-            Ended::Lost => Err(exit::Exit::silent(LOST).into()),
+            Ended::Lost => {
+                // It was asked back, and its time is not over.
+                if guard.is_valid() {
+                    self.give_back(guard, session).await;
+                }
+                Err(exit::Exit::silent(LOST).into())
+            }
             Ended::Unwatched => {
                 self.give_back(guard, session).await;
                 Err(exit::Exit::silent(UNWATCHED).into())
@@ -186,9 +198,13 @@ impl Exec {
         let mut command = Guarded::start(&self.command, guard, self.ttl)?;
         let margins = Margins::of(self.ttl);
         let mut step = Step::Run;
+        let mut asked_back: Option<Revocation> = None;
         loop {
-            command.tell_until(guard);
-            let (due, look_again) = margins.step(guard.remaining());
+            // In this order, so that whatever comes between is counted against us.
+            let now = BootTime::now();
+            let certain = certain_for(guard, asked_back.as_ref());
+            command.tell_until(now.plus(certain));
+            let (due, look_again) = margins.step(certain);
             if due > step {
                 step = due;
                 self.tell(step);
@@ -210,6 +226,11 @@ impl Exec {
                 },
                 signal = signals.next() => pass_on(&command, signal)?,
                 () = sleep(look_again), if step != Step::Kill => {}
+                asked = guard.revoke_requested(), if asked_back.is_none() => {
+                    self.end_as_asked(&command, &asked);
+                    step = step.max(Step::Terminate);
+                    asked_back = Some(asked);
+                }
                 // The cluster's word that the session is gone is final: another may hold the
                 // lock already, so there is no time for a polite signal.
                 _ = guard.lost(), if step != Step::Kill => {}
@@ -218,6 +239,17 @@ impl Exec {
                 () = sleep(margins.guardian()), if step == Step::Kill => command.kill_guardian(),
             }
         }
+    }
+
+    /// The command has until the deadline, less what it takes to kill it.
+    fn end_as_asked(&self, command: &Guarded, asked: &Revocation) {
+        let (name, reason) = (&self.name, &asked.reason);
+        print::note(format_args!(
+            "lockring: {name} is asked back, {reason:?}: ending the command"
+        ));
+        command.pass_on(Signal::TERM);
+        // A stopped process gets its signals only once it goes on.
+        command.pass_on(Signal::CONT);
     }
 
     fn tell_stopped(&self, by: i32) {
@@ -255,6 +287,13 @@ impl Exec {
         let closed = tokio::time::timeout(Duration::from_secs(1), session.close());
         let _ = closed.await;
     }
+}
+
+/// For how long the lease is certain: at the deadline of a revoke it is taken.
+fn certain_for(guard: &LockGuard, asked_back: Option<&Revocation>) -> Duration {
+    let deadline = asked_back.map(|asked| asked.deadline);
+    let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+    guard.remaining().min(left.unwrap_or(Duration::MAX))
 }
 
 /// Lets the command have a signal that came to us, and stops when that was its meaning.
