@@ -7,13 +7,16 @@
 
 mod bench;
 mod calls;
+mod client;
 mod connections;
 mod dev;
 mod disk_full;
+mod examples;
 mod exec;
 mod failover;
 mod guardian;
 mod links;
+mod lost_first;
 mod paused_holder;
 mod readme;
 mod replace;
