@@ -15,7 +15,7 @@ use axum::extract::{Query, Request};
 use axum::http::{Uri, header, request::Parts};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use lockring_client::wire::header::IDEMPOTENCY_KEY;
+use lockring_client::wire::header::{IDEMPOTENCY_KEY, LAST_EVENT_ID};
 use lockring_core::{LockName, MemberName, NameError, RequestId, RingName, SessionId, limits};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
@@ -95,6 +95,12 @@ impl Ask {
             Ok(request) => Ok(Key::Clients(request)),
             Err(error) => Err(wrong_name("Idempotency-Key", &key, &error)),
         }
+    }
+
+    /// Behind which event a reader of a stream goes on.
+    pub(super) fn last_event_id(&self) -> Option<String> {
+        let id = self.parts.headers.get(LAST_EVENT_ID)?;
+        Some(String::from_utf8_lossy(id.as_bytes()).into_owned())
     }
 
     /// The parameters of the query.

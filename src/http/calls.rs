@@ -34,6 +34,7 @@ pub(super) enum Call {
     LookUpAll,
     PlanRing,
     DiffRing,
+    WatchRing,
     FreezeRing,
     UnfreezeRing,
     GetCluster,
@@ -61,7 +62,7 @@ pub(super) struct Spec {
 }
 
 impl Call {
-    pub(super) const ALL: [Self; 34] = [
+    pub(super) const ALL: [Self; 35] = [
         Self::OpenSession,
         Self::ListSessions,
         Self::GetSession,
@@ -84,6 +85,7 @@ impl Call {
         Self::LookUpAll,
         Self::PlanRing,
         Self::DiffRing,
+        Self::WatchRing,
         Self::FreezeRing,
         Self::UnfreezeRing,
         Self::GetCluster,
@@ -123,6 +125,7 @@ impl Call {
             Self::LookUpAll => post("look_up_all", route::RING_LOOKUP, Read),
             Self::PlanRing => post("plan_ring", route::RING_PLAN, Read),
             Self::DiffRing => get("diff_ring", route::RING_DIFF, Some(Read)),
+            Self::WatchRing => get("watch_ring", route::RING_WATCH, Some(Read)),
             Self::FreezeRing => post("freeze_ring", route::RING_FREEZE, Operate),
             Self::UnfreezeRing => post("unfreeze_ring", route::RING_UNFREEZE, Operate),
             Self::GetCluster => get("get_cluster", route::CLUSTER, Some(Read)),

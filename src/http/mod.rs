@@ -21,6 +21,7 @@ mod metrics;
 mod openapi;
 mod patience;
 mod reply;
+mod ring_watch;
 mod rings;
 mod router;
 mod sessions;
@@ -166,6 +167,7 @@ impl Api {
             Call::LookUpAll => rings::look_up_many(self, ask).await,
             Call::PlanRing => rings::plan(self, ask).await,
             Call::DiffRing => rings::diff(self, ask).await,
+            Call::WatchRing => ring_watch::watch(self, ask).await,
             Call::FreezeRing => rings::freeze(self, ask).await,
             Call::UnfreezeRing => rings::unfreeze(self, ask).await,
             Call::GetCluster => cluster::get(self, &ask),

@@ -1,10 +1,13 @@
 //! Successes on their way out.
 
+use std::convert::Infallible;
+
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, ETAG, HeaderName};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
 use lockring_client::wire;
 use lockring_core::Fence;
 use serde::Serialize;
@@ -24,7 +27,7 @@ const BODY_BYTES_USUAL: usize = 256;
 pub(super) struct Reply {
     status: StatusCode,
     content_type: HeaderValue,
-    body: Bytes,
+    body: Body,
     pub(super) revision: Option<u64>,
     fence: Option<Fence>,
     key: Option<String>,
@@ -46,11 +49,23 @@ impl Reply {
         Self {
             status,
             content_type,
-            body: body.into(),
+            body: Body::from(body.into()),
             revision: None,
             fence: None,
             key: None,
             tag: None,
+        }
+    }
+
+    /// 200 with bytes that come as they come.
+    pub(super) fn stream(
+        content_type: HeaderValue,
+        bytes: impl Stream<Item = Bytes> + Send + 'static,
+    ) -> Self {
+        let body = Body::from_stream(bytes.map(Ok::<_, Infallible>));
+        Self {
+            body,
+            ..Self::of(StatusCode::OK, content_type, Bytes::new())
         }
     }
 
@@ -84,7 +99,7 @@ impl Reply {
     }
 
     pub(super) fn into_response(self) -> Response {
-        let mut response = Response::new(Body::from(self.body));
+        let mut response = Response::new(self.body);
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.reserve(6);

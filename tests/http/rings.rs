@@ -1,9 +1,14 @@
 //! Rings over HTTP: every call, what it answers, and what it refuses.
 
+use lockring_client::wire::ErrorCode;
+use lockring_client::{Client, RingSnapshot};
+use lockring_core::MemberName;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::node::Node;
-use super::raw::{raw, request};
+use super::raw::{SOON, raw, request};
 
 /// A ring with these members, each of a session of its own; answers the sessions.
 async fn ring(node: &Node, settings: &str, members: &[&str]) -> Vec<String> {
@@ -266,4 +271,97 @@ async fn what_cannot_be_is_refused_by_name() {
         .await;
     assert_eq!(reason.problem(422, "invalid")["field"], "reason");
     node.stop().await;
+}
+
+#[tokio::test]
+async fn a_view_follows_the_ring_and_is_vouched_for() {
+    let node = Node::alone().await;
+    let sessions = ring(&node, r#"{"hash":"crc16","placement":"exact"}"#, &["a"]).await;
+    let client = Client::new([format!("http://{}", node.at)]).unwrap();
+    let view = client.ring("cache").follow().await.unwrap();
+    let first = view.now();
+    assert_eq!(first.locate(b"123456789").slot, 12_739);
+    let owner = |snapshot: &RingSnapshot, key: &[u8]| {
+        let owner = snapshot.locate(key).owner;
+        owner.map(|member| member.as_str().to_owned())
+    };
+    assert_eq!(owner(&first, b"x").as_deref(), Some("a"));
+    assert_eq!(first.address("a", "resp"), Some("127.0.0.1:1"));
+    assert!(view.is_vouched());
+
+    // A change comes as a difference, and makes the same table as the whole one.
+    let before = view.vouched_until();
+    ring(&node, "{}", &["b"]).await;
+    let joined = tokio::time::timeout(SOON, view.newer_than(first.epoch())).await;
+    let joined = joined.expect("the change is told");
+    release_all(&node, "a", &sessions[0]).await;
+    let newest = view.refresh().await.unwrap();
+    assert!(newest.epoch() > joined.epoch());
+    let whole = client.ring_table("cache").await.unwrap();
+    assert_eq!(whole.table().unwrap(), newest.table);
+    assert_eq!(newest.ring, client.get_ring("cache").await.unwrap());
+    assert_eq!(
+        format!("{:016x}", newest.table.digest()),
+        newest.ring.digest
+    );
+    assert!(view.vouched_until() > before);
+    let b = MemberName::parse("b").unwrap();
+    assert_eq!(newest.table.slots_of(&b), 8192);
+
+    let unknown = client.ring("other").follow().await.unwrap_err();
+    assert_eq!(unknown.code(), Some(ErrorCode::NotFound));
+    drop(view);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_reader_that_comes_back_is_told_what_is_new() {
+    let node = Node::alone().await;
+    ring(&node, "{}", &["a"]).await;
+    let newest = node.get("/v1/rings/cache").await.success(200)["epoch"]
+        .as_u64()
+        .unwrap();
+    let old = format!("/v1/rings/cache/watch?after={}", newest - 1);
+    let mut stream = TcpStream::connect(node.at).await.unwrap();
+    stream
+        .write_all(&request("GET", &old, "", ""))
+        .await
+        .unwrap();
+    let text = until(&mut stream, "event: table").await;
+    assert!(text.contains(&format!("id: {newest}\n")), "{text}");
+
+    // Whoever has the newest waits for the next.
+    let header = format!("last-event-id: {newest}\r\n");
+    let path = "/v1/rings/cache/watch?after=0";
+    let mut stream = TcpStream::connect(node.at).await.unwrap();
+    stream
+        .write_all(&request("GET", path, &header, ""))
+        .await
+        .unwrap();
+    until(&mut stream, "retry: 1000").await;
+    ring(&node, "{}", &["b"]).await;
+    let text = until(&mut stream, "event: table").await;
+    assert!(text.contains(&format!("id: {}\n", newest + 1)), "{text}");
+
+    let wrong = node.get("/v1/rings/cache/watch?after=x").await;
+    assert_eq!(wrong.problem(422, "invalid")["field"], "after");
+    node.stop().await;
+}
+
+/// Reads until this has come.
+async fn until(stream: &mut TcpStream, wanted: &str) -> String {
+    let mut text = Vec::new();
+    let read = async {
+        loop {
+            let so_far = String::from_utf8_lossy(&text).into_owned();
+            if so_far.contains(wanted) {
+                return so_far;
+            }
+            let read = stream.read_buf(&mut text).await.unwrap();
+            assert!(read > 0, "the stream ended: {so_far}");
+        }
+    };
+    tokio::time::timeout(SOON, read)
+        .await
+        .expect("it comes in time")
 }

@@ -61,8 +61,8 @@ pub use ring_table::{MovingRange, RingTableBody, RingTableError};
 pub use rings::{
     Assignment, Assignments, Balance, ConfigureRing, DiffQuery, FreezeRing, JoinRing, Lookup,
     LookupQuery, MemberState, Placement, PlanChange, PlanRing, Planned, ReleaseSlots, Ring,
-    RingChanged, RingDiff, RingEvent, RingHash, RingList, RingMember, RingRow, SlotMoves,
-    SlotsReleased,
+    RingChanged, RingDiff, RingEvent, RingHash, RingList, RingMember, RingRow, RingWatchQuery,
+    SlotMoves, SlotsReleased,
 };
 pub use sessions::{
     Closed, ClosedLease, EndQuery, Lease, OpenSession, Opened, Renewed, Session, SessionPage,

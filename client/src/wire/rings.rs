@@ -371,6 +371,20 @@ pub struct FreezeRing {
     pub reason: String,
 }
 
+/// Query of `GET /v1/rings/{ring}/watch`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(
+    feature = "openapi",
+    derive(utoipa::IntoParams),
+    into_params(parameter_in = Query)
+)]
+pub struct RingWatchQuery {
+    /// The epoch of the table that is known. `Last-Event-ID` goes before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
+}
+
 /// Data of the events of `GET /v1/rings/{ring}/watch`. Their id is the epoch.
 ///
 /// The first is `table`, unless `Last-Event-ID` is the newest epoch; then a `change` for each

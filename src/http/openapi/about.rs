@@ -225,6 +225,7 @@ pub(super) fn about(call: Call) -> About {
         Call::LookUpAll => rings::look_up_all(),
         Call::PlanRing => rings::plan(),
         Call::DiffRing => rings::diff(),
+        Call::WatchRing => rings::watch(),
         Call::FreezeRing => rings::freeze(),
         Call::UnfreezeRing => rings::unfreeze(),
         Call::GetCluster => get_cluster(),

@@ -232,3 +232,19 @@ pub(super) fn unfreeze() -> About {
     .ok("RingChanged", "Slots move again.")
     .problems(RING_CHANGES)
 }
+
+pub(super) fn watch() -> About {
+    plain(
+        "rings",
+        "Watch a ring",
+        "Server-sent events, whose id is the epoch: `table` with the whole, then a `change` with \
+         what differs each time the ring was seen changed; changes that come fast are told as \
+         one. A reader that comes back with the newest epoch, as `Last-Event-ID` or `after`, is \
+         told the next change only, and it is whole. A stream begins with a table that was the \
+         newest when it was asked for. The data is `{since?, ring, table}`: the epoch that a \
+         change follows, the ring as GET tells it, and the table or what differs of it.",
+    )
+    .query::<wire::RingWatchQuery>()
+    .text(wire::EVENT_STREAM, "The stream.")
+    .problems(RING_READS)
+}
