@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use super::grants::grant_of;
 use super::{Machine, places};
+use crate::fence::Fence;
 use crate::limits::LISTED_MAX;
 use crate::lock::{Lock, Waiter, as_count};
 use crate::name::{LockName, SessionId};
@@ -77,11 +78,19 @@ impl Machine {
         })
     }
 
-    /// The lease of a session on a lock.
+    /// The lease of a session on a lock, among any number of holders.
     #[must_use]
     pub fn lease(&self, session: SessionId, lock: &LockName) -> Option<Grant> {
         let lease = self.locks.lease_of(session, lock)?;
         Some(grant_of(lease, self.sessions.get(session)?))
+    }
+
+    /// Whether a lease of this lock with this fence is in force; among any number of holders,
+    /// where [`LockView::holders`] lists only the first.
+    #[must_use]
+    pub fn is_in_force(&self, lock: &LockName, fence: Fence) -> bool {
+        let row = self.locks.get(lock);
+        row.is_some_and(|row| row.lease(fence).is_some())
     }
 
     /// How much it holds.

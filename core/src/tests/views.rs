@@ -75,6 +75,33 @@ fn long_rows_are_listed_in_part_and_counted_whole() {
     assert_eq!(hot.queue_total as usize, limits::LISTED_MAX + 4);
 }
 
+/// Of many sharers the view lists some and counts all; each is found by its session or its fence.
+#[test]
+fn every_one_of_many_sharers_is_found() {
+    let mut machine = Machine::new();
+    let most = limits::LISTED_MAX as u128 + 5;
+    for number in 1..=most {
+        let mut alone = acquire_alone(session(number), "doc", 0);
+        if let Op::Acquire { mode, .. } = &mut alone {
+            *mode = Mode::Shared;
+        }
+        machine.apply(1, &entry(0, [alone]));
+    }
+    let doc = lock("doc");
+    let view = machine.lock(&doc).unwrap();
+    assert_eq!(view.holders.len(), limits::LISTED_MAX);
+    assert_eq!(u128::from(view.holders_total), most);
+    for number in 1..=most {
+        let grant = machine.lease(session(number), &doc).unwrap();
+        assert_eq!(grant.mode, Mode::Shared);
+        assert!(machine.is_in_force(&doc, grant.fence));
+    }
+    assert_eq!(machine.lease(session(most + 1), &doc), None);
+    let newest = view.highest_fence.unwrap().number();
+    assert!(!machine.is_in_force(&doc, Fence::claimed(newest + 1)));
+    assert!(!machine.is_in_force(&lock("free"), Fence::claimed(1)));
+}
+
 #[test]
 fn sessions_are_listed_by_owner_in_pages() {
     let mut machine = Machine::new();
