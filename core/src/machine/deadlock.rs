@@ -4,12 +4,17 @@
 //! before it in a queue. If these wait in turn, and the circle closes, nobody in it is ever
 //! granted anything. The request that closes a circle is refused, so none is ever there before.
 //!
-//! *The answer.* Not every wait is for everybody in its way: of five holders of permits it may be
-//! enough that any two are done. So circles alone prove nothing. Instead, everybody whom the
-//! session waits for, directly or not, is gathered; then those are set free who wait for nothing,
-//! then those whose waits can all be met once the free ones are done, and so on. Whoever is left
-//! waits for ever, and if the session is among them, a circle leads from it through others who
-//! are left back to it: the shortest is told.
+//! *The answer.* Who waits for an exclusive or a shared lease waits for everybody in its way, so a
+//! circle of such waits is a deadlock. The search goes from the session outwards, the nearest
+//! first, and so finds the shortest circle, mostly in two or three steps and however long the
+//! queues are that it looks into.
+//!
+//! Who waits for permits need not wait for everybody: of five holders it may be enough that any
+//! two are done. So circles through permits alone prove nothing. If there are any, everybody whom
+//! the session waits for, directly or not, is gathered; then those are set free who wait for
+//! nothing, then those whose waits can all be met once the free ones are done, and so on. Whoever
+//! is left waits for ever, and if the session is among them, a circle leads from it through others
+//! who are left back to it: the shortest is told.
 //!
 //! *Who does not count.* Sessions and waits that are overdue: they are about to go. A session that
 //! waits in one place is taken to do nothing else meanwhile, as one thread would.
@@ -44,6 +49,10 @@ struct Moved<'a> {
 struct Search<'a> {
     machine: &'a Machine,
     moved: Option<Moved<'a>>,
+    /// Whether holders of permits count: they may be in the way, or others may do as well.
+    doubtful: bool,
+    /// Whether some were met that did not count.
+    doubts: bool,
     steps: usize,
     numbers: BTreeMap<SessionId, usize>,
     sessions: Vec<SessionId>,
@@ -106,14 +115,14 @@ impl Machine {
     }
 
     fn search(&self, id: SessionId, moved: Option<Moved<'_>>) -> Option<Refusal> {
-        let mut search = Search {
-            machine: self,
-            moved,
-            steps: 0,
-            numbers: BTreeMap::new(),
-            sessions: Vec::new(),
-            waits: Vec::new(),
-        };
+        let mut certain = Search::new(self, moved, false);
+        if let Some(cycle) = certain.nearest_circle(id)? {
+            return Some(Refusal::Deadlock { cycle });
+        }
+        if !certain.doubts {
+            return None;
+        }
+        let mut search = Search::new(self, moved, true);
         search.gather(id)?;
         let free = search.set_free()?;
         let cycle = search.circle(&free)?;
@@ -127,6 +136,19 @@ impl Machine {
 }
 
 impl<'a> Search<'a> {
+    fn new(machine: &'a Machine, moved: Option<Moved<'a>>, doubtful: bool) -> Self {
+        Self {
+            machine,
+            moved,
+            doubtful,
+            doubts: false,
+            steps: 0,
+            numbers: BTreeMap::new(),
+            sessions: Vec::new(),
+            waits: Vec::new(),
+        }
+    }
+
     /// One more holder or waiter is looked at; `None` at the bound.
     fn step(&mut self) -> Option<()> {
         self.steps += 1;
@@ -141,6 +163,29 @@ impl<'a> Search<'a> {
         self.numbers.insert(id, number);
         self.sessions.push(id);
         number
+    }
+
+    /// The shortest circle that begins with the session, of waits that are for everybody in their
+    /// way. `None` at the bound.
+    fn nearest_circle(&mut self, id: SessionId) -> Option<Option<Vec<CycleStep>>> {
+        self.number(id);
+        let mut came_from: Vec<Option<(usize, &LockName)>> = vec![None];
+        let mut at = 0;
+        while let Some(id) = self.sessions.get(at).copied() {
+            for wait in self.waits_of(id)? {
+                for to in wait.in_the_way() {
+                    if to == 0 {
+                        return Some(Some(self.cycle(at, wait.lock, &came_from)));
+                    }
+                    // They are numbered in the order in which they are met.
+                    if to == came_from.len() {
+                        came_from.push(Some((at, wait.lock)));
+                    }
+                }
+            }
+            at += 1;
+        }
+        Some(None)
     }
 
     /// Everybody whom the session waits for, directly or not; it has the number 0.
@@ -173,10 +218,9 @@ impl<'a> Search<'a> {
     }
 
     fn wait(&mut self, lock: &'a LockName, row: &'a Lock, waiter: &Waiter) -> Option<Wait<'a>> {
-        let before = self.nearest_before(lock, row, waiter);
         let mut wait = Wait {
             lock,
-            before: before.map(|id| self.number(id)),
+            before: None,
             holders: Vec::new(),
             permits: Vec::new(),
             spare: 0,
@@ -192,6 +236,9 @@ impl<'a> Search<'a> {
             }
             match (lease.mode, waiter.ask.mode) {
                 (Mode::Shared, Mode::Shared) => {}
+                (Mode::Permits { .. }, Mode::Permits { .. }) if !self.doubtful => {
+                    self.doubts = true;
+                }
                 (Mode::Permits { count, .. }, Mode::Permits { count: asked, of }) => {
                     wait.spare = u64::from(of) - u64::from(asked);
                     let number = self.number(holder);
@@ -203,6 +250,8 @@ impl<'a> Search<'a> {
                 }
             }
         }
+        let before = self.nearest_before(lock, row, waiter);
+        wait.before = before.map(|id| self.number(id));
         Some(wait)
     }
 

@@ -71,6 +71,48 @@ fn calls_that_share_a_place_are_bounded() {
     assert_eq!(machine.audit(), Ok(()));
 }
 
+/// A deadlock is found however long the queue is that it goes through; but if more has to be
+/// looked at than there may be, a request is let into the queue, and its wait ends.
+#[test]
+fn a_tangle_beyond_the_bound_is_let_in() {
+    let (one, two) = (session(1), session(2));
+    let crowd = limits::DEADLOCK_STEPS_MAX as u128;
+    let mut machine = Machine::new();
+    let ops = [
+        open(one, 60_000),
+        open(two, 60_000),
+        acquire(one, "a", 0),
+        acquire(two, "b", 0),
+        acquire(two, "hot", 0),
+        acquire(two, "a", 20_000),
+    ];
+    machine.apply(1, &entry(0, ops));
+    for numbers in (0..crowd).collect::<Vec<_>>().chunks(512) {
+        let alone = |n: &u128| acquire_alone(session(100 + n), "hot", 30_000);
+        machine.apply(1, &entry(0, numbers.iter().map(alone)));
+    }
+    let direct = ask(&mut machine, 0, 1, acquire(one, "hot", 10_000)).outcome;
+    assert!(matches!(direct, Outcome::Refused(Refusal::Deadlock { cycle }) if cycle.len() == 2));
+    // Now it goes through somebody at the far end of the queue only.
+    machine.apply(1, &entry(1, [release(two, "hot", 3)]));
+    let first = session(100);
+    machine.apply(1, &entry(1, [acquire(first, "b", 20_000)]));
+    let far = ask(&mut machine, 1, 2, acquire(one, "hot", 10_000)).outcome;
+    assert!(matches!(far, Outcome::Refused(Refusal::Deadlock { cycle }) if cycle.len() == 3));
+    let ops = [open(session(3), 60_000), acquire(session(3), "c", 0)];
+    machine.apply(1, &entry(1, ops));
+    machine.apply(1, &entry(1, [acquire(session(100 + 1), "c", 20_000)]));
+    let tangled = ask(&mut machine, 1, 3, acquire(session(3), "hot", 10_000)).outcome;
+    assert!(matches!(tangled, Outcome::Queued(_)), "{tangled:?}");
+    assert_eq!(machine.audit(), Ok(()));
+    machine.apply(1, &entry(10_001, []));
+    let ended = ask(&mut machine, 10_001, 3, acquire(session(3), "hot", 10_000)).outcome;
+    assert!(matches!(
+        ended,
+        Outcome::Refused(Refusal::WaitTimeout { .. })
+    ));
+}
+
 /// The cause of a session's end is remembered for the newest 16,384; older ones never existed.
 #[test]
 fn old_endings_are_forgotten() {

@@ -87,7 +87,8 @@ impl Naive {
         }
     }
 
-    /// The shortest way from a client that waits for ever back to itself.
+    /// The shortest way from a client that waits for ever back to itself; if there is one, past
+    /// those only who are certainly in the way.
     pub(super) fn circle(
         &self,
         id: SessionId,
@@ -96,12 +97,23 @@ impl Naive {
     ) -> Option<Vec<CycleStep>> {
         let waits = self.in_the_way(waits, leases);
         let stuck = self.stuck_among(&waits);
-        let mut ways: Vec<Vec<(SessionId, &LockName)>> = vec![];
-        let mut reached = vec![id];
-        let mut next = 0;
         if !stuck.contains(&id) {
             return None;
         }
+        self.way_back(id, &waits, &stuck, false)
+            .or_else(|| self.way_back(id, &waits, &stuck, true))
+    }
+
+    fn way_back(
+        &self,
+        id: SessionId,
+        waits: &[InTheWay<'_>],
+        stuck: &[SessionId],
+        doubtful: bool,
+    ) -> Option<Vec<CycleStep>> {
+        let mut ways: Vec<Vec<(SessionId, &LockName)>> = vec![];
+        let mut reached = vec![id];
+        let mut next = 0;
         loop {
             let way = match next {
                 0 => vec![],
@@ -109,7 +121,8 @@ impl Naive {
             };
             let at = way.last().map_or(id, |(to, _)| *to);
             for wait in waits.iter().filter(|w| w.client == at) {
-                let permits = wait.permits.iter().map(|(id, _)| id);
+                let permits = wait.permits.iter().filter(|_| doubtful);
+                let permits = permits.map(|(id, _)| id);
                 let all = wait.holders.iter().chain(permits);
                 for to in all.chain(wait.before.first()) {
                     let mut way = way.clone();
