@@ -190,6 +190,8 @@ enum Attempt<T> {
     },
     /// Nothing was sent.
     NotSent(String),
+    /// Nothing was sent, because the server is not one that the client trusts.
+    Distrusted(String),
     /// It was sent, and no answer came.
     Unanswered(String),
 }
@@ -296,6 +298,7 @@ impl Client {
         let deadline = Instant::now() + request.within;
         let mut certain = Certain::new();
         let mut backoff = Backoff::default();
+        let mut distrusted = 0;
         loop {
             let site = self.inner.endpoints.pick();
             let sent = BootTime::now();
@@ -329,24 +332,21 @@ impl Client {
                     }
                     error
                 }
-                Attempt::NotSent(last) => {
+                Attempt::Distrusted(why) => {
                     self.inner.endpoints.failed(&site);
-                    let (within, certainty) = (request.within, certain.certainty());
-                    Error::NoAnswer {
-                        within,
-                        last,
-                        certainty,
+                    distrusted += 1;
+                    let certainty = certain.certainty();
+                    let error = Error::Distrusted { why, certainty };
+                    // Another server may have a certificate that is trusted; time changes none.
+                    if distrusted >= self.inner.endpoints.len() {
+                        return Err(error);
                     }
+                    error
                 }
+                Attempt::NotSent(last) => self.silent(&site, request, last, certain),
                 Attempt::Unanswered(last) => {
                     certain.unanswered();
-                    self.inner.endpoints.failed(&site);
-                    let (within, certainty) = (request.within, certain.certainty());
-                    Error::NoAnswer {
-                        within,
-                        last,
-                        certainty,
-                    }
+                    self.silent(&site, request, last, certain)
                 }
             };
             let pause = backoff.next(&self.inner.keys).max(asked_pause(&error));
@@ -355,6 +355,16 @@ impl Client {
             }
             tracing::debug!(server = site.endpoint.url(), %error, ?pause, "to be asked again");
             tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// The server did not answer.
+    fn silent(&self, site: &Site, request: &Request, last: String, certain: Certain) -> Error {
+        self.inner.endpoints.failed(site);
+        Error::NoAnswer {
+            within: request.within,
+            last,
+            certainty: certain.certainty(),
         }
     }
 
@@ -405,7 +415,13 @@ impl Client {
             let within = self.inner.times.connect;
             match Connection::open(&site.endpoint, self.inner.token.as_deref(), within).await {
                 Ok(connection) => self.ask(site, connection, request, decode).await,
-                Err(error) => Attempt::NotSent(format!("{}: {error}", site.endpoint.url())),
+                Err(error) => {
+                    let what = format!("{}: {error}", site.endpoint.url());
+                    match error.kind() {
+                        std::io::ErrorKind::InvalidData => Attempt::Distrusted(what),
+                        _ => Attempt::NotSent(what),
+                    }
+                }
             }
         };
         match tokio::time::timeout_at(until, asked).await {

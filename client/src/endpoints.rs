@@ -99,6 +99,11 @@ impl Endpoints {
         }
     }
 
+    /// How many servers the client was given.
+    pub(crate) const fn len(&self) -> usize {
+        self.known.len()
+    }
+
     /// The server to ask now.
     pub(crate) fn pick(&self) -> Arc<Site> {
         let heard = locked(&self.heard);

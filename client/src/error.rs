@@ -27,6 +27,14 @@ pub enum Error {
         /// Whether anything may have come of the call.
         certainty: Certainty,
     },
+    /// No server showed a certificate that this client trusts.
+    #[error("{why}")]
+    Distrusted {
+        /// Which server, and what was wrong with its certificate.
+        why: String,
+        /// Whether anything may have come of the call.
+        certainty: Certainty,
+    },
     /// The lease or its session ended, so that the call has lost its sense.
     #[error("lost: {0}")]
     Lost(LostCause),
@@ -62,9 +70,11 @@ impl Error {
     pub fn problem(&self) -> Option<&Problem> {
         match self {
             Self::Refused { problem, .. } => Some(problem),
-            Self::NoAnswer { .. } | Self::Lost(_) | Self::Foreign { .. } | Self::Invalid { .. } => {
-                None
-            }
+            Self::NoAnswer { .. }
+            | Self::Distrusted { .. }
+            | Self::Lost(_)
+            | Self::Foreign { .. }
+            | Self::Invalid { .. } => None,
         }
     }
 
@@ -74,6 +84,7 @@ impl Error {
         match self {
             Self::Refused { certainty, .. }
             | Self::NoAnswer { certainty, .. }
+            | Self::Distrusted { certainty, .. }
             | Self::Foreign { certainty, .. } => *certainty,
             // What the session held or waited for ended with it.
             Self::Lost(_) | Self::Invalid { .. } => Certainty::NoEffect,
@@ -86,7 +97,7 @@ impl Error {
             Self::Refused { problem, .. } => problem.code.retry() != Retry::Never,
             Self::Foreign { status, .. } => matches!(status, 502..=504),
             Self::NoAnswer { .. } => true,
-            Self::Lost(_) | Self::Invalid { .. } => false,
+            Self::Distrusted { .. } | Self::Lost(_) | Self::Invalid { .. } => false,
         }
     }
 

@@ -247,7 +247,11 @@ impl LockGuard {
         {
             shared.lose(cause);
         }
-        releasing.settled = !matches!(released, Err(Error::NoAnswer { .. }));
+        let unheard = matches!(
+            released,
+            Err(Error::NoAnswer { .. } | Error::Distrusted { .. })
+        );
+        releasing.settled = !unheard;
         released
     }
 }

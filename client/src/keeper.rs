@@ -132,6 +132,8 @@ async fn release_one(shared: &Shared, lock: &str, fence: Fence) {
         }
         match error {
             Error::NoAnswer { .. } => {}
+            // Nothing was sent; certificates may be renewed while the session lives.
+            Error::Distrusted { .. } => tokio::time::sleep(LOOK_MAX).await,
             // The lease is not there under that fence, or this client may not say so.
             Error::Refused { .. }
             | Error::Foreign { .. }

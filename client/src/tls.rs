@@ -172,6 +172,19 @@ mod with {
             assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::InvalidData);
         }
 
+        #[tokio::test]
+        async fn a_server_that_is_not_trusted_is_told_at_once_and_not_asked_for_ten_seconds() {
+            let ((url, _), (_, other)) = (server().await, server().await);
+            let tls = Tls::trusting(other.as_bytes()).unwrap();
+            let within = Duration::from_secs(600);
+            let builder = crate::Client::builder().tls(tls).timeout(within);
+            let client = builder.endpoint(url).build().unwrap();
+            let asked = tokio::time::timeout(WITHIN, client.cluster()).await;
+            let error = asked.expect("it gives up at once").unwrap_err();
+            assert!(matches!(error, Error::Distrusted { .. }), "{error}");
+            assert!(error.to_string().contains("certificate"), "{error}");
+        }
+
         #[test]
         fn what_is_no_certificate_is_refused() {
             for bytes in [&b""[..], b"no PEM", b"-----BEGIN CERTIFICATE-----\nAA\n"] {

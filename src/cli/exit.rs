@@ -71,7 +71,7 @@ pub(super) fn code_of(done: anyhow::Result<()>) -> ExitCode {
 fn code_of_call(error: &Error) -> u8 {
     match error {
         Error::Invalid { .. } => 2,
-        Error::NoAnswer { .. } => 5,
+        Error::NoAnswer { .. } | Error::Distrusted { .. } => 5,
         Error::Lost(_) => 4,
         Error::Foreign { .. } => 1,
         Error::Refused { problem, .. } => match problem.code {
