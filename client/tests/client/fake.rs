@@ -22,6 +22,10 @@ pub(crate) enum Act {
     Cut,
     /// Says nothing, and waits for the client to close.
     Hang,
+    /// Answers with further header lines and a stream that tells this and then nothing more.
+    Stream(String, String),
+    /// Answers like that, and closes the connection.
+    StreamAndClose(String, String),
 }
 
 impl Act {
@@ -130,6 +134,8 @@ impl Act {
             }
             Self::Cut => Self::Cut,
             Self::Hang => Self::Hang,
+            Self::Stream(lines, body) => Self::Stream(lines.clone(), body.clone()),
+            Self::StreamAndClose(lines, body) => Self::StreamAndClose(lines.clone(), body.clone()),
         }
     }
 }
@@ -150,9 +156,19 @@ async fn serve(mut stream: TcpStream, number: usize, act: Arc<Handler>, tell: wa
             Act::Reply(status, lines, body) => (status, lines, body, false),
             Act::ReplyAndClose(status, lines, body) => (status, lines, body, true),
             Act::Cut => return,
-            Act::Hang => {
-                while stream.read_buf(&mut bytes).await.is_ok_and(|read| read > 0) {}
-                tell.send_modify(|seen| seen.hung_up.push(number));
+            Act::Hang => return hang(&mut stream, number, &tell).await,
+            Act::Stream(lines, body) => {
+                stream
+                    .write_all(streamed(&lines, &body).as_bytes())
+                    .await
+                    .unwrap();
+                return hang(&mut stream, number, &tell).await;
+            }
+            Act::StreamAndClose(lines, body) => {
+                stream
+                    .write_all(streamed(&lines, &body).as_bytes())
+                    .await
+                    .unwrap();
                 return;
             }
         };
@@ -162,6 +178,21 @@ async fn serve(mut stream: TcpStream, number: usize, act: Arc<Handler>, tell: wa
             return;
         }
     }
+}
+
+/// The beginning of a stream, in one chunk.
+fn streamed(lines: &str, body: &str) -> String {
+    let head = format!("HTTP/1.1 200 X\r\n{lines}content-type: text/event-stream\r\n");
+    let chunk = format!("{:x}\r\n{body}\r\n", body.len());
+    let chunk = if body.is_empty() { "" } else { &chunk };
+    format!("{head}transfer-encoding: chunked\r\n\r\n{chunk}")
+}
+
+/// Waits until the client closes.
+async fn hang(stream: &mut TcpStream, number: usize, tell: &watch::Sender<Seen>) {
+    let mut bytes = Vec::new();
+    while stream.read_buf(&mut bytes).await.is_ok_and(|read| read > 0) {}
+    tell.send_modify(|seen| seen.hung_up.push(number));
 }
 
 /// The next request, or nothing when the client has closed.
