@@ -41,14 +41,6 @@ struct Line<'a> {
     last_ns: u64,
 }
 
-/// Now on the boot-time clock, in nanoseconds.
-pub(crate) fn boot_nanos() -> u64 {
-    let at = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    let seconds = u64::try_from(at.tv_sec).expect("boot time counts upwards from 0");
-    let nanos = u64::try_from(at.tv_nsec).expect("nanoseconds are from 0 to 10^9");
-    seconds * 1_000_000_000 + nanos
-}
-
 impl Audit {
     pub(crate) fn open(path: Option<&Path>, member: &str) -> io::Result<Self> {
         let open = |path| File::options().create(true).append(true).open(path);

@@ -109,9 +109,11 @@ impl Handover {
                 _ => {}
             }
             slot.coming = match new.place(number) {
-                Place::Coming => new.table().from[nth].map(|from| Coming {
-                    peer: new.member(from).peer.clone(),
-                    epoch,
+                // A member that is down is in no table, and hands nothing over.
+                Place::Coming => new.table().from[nth].and_then(|from| {
+                    let member = new.table().members.get(usize::from(from))?;
+                    let peer = member.peer.clone();
+                    Some(Coming { peer, epoch })
                 }),
                 Place::Here { .. } | Place::At(_) | Place::Nowhere => None,
             };

@@ -40,6 +40,12 @@ pub(crate) mod command;
 pub(crate) mod proxy;
 pub(crate) mod connection;
 pub(crate) mod listen;
+pub(crate) mod feed;
+pub(crate) mod membership;
+pub(crate) mod metrics;
+mod serve;
+
+pub use serve::{Bound, Config, Listening};
 
 #[cfg(test)]
 mod tests;

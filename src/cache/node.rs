@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use lockring_client::BootTime;
 use parking_lot::RwLock;
 
-use super::audit::{Audit, boot_nanos};
+use super::audit::Audit;
 use super::figures::Figures;
 use super::flight::Flights;
 use super::handover::Handover;
@@ -102,7 +103,7 @@ impl Node {
         }
         let may = view.serves();
         if may {
-            self.audit.answered(touched, boot_nanos());
+            self.audit.answered(touched, BootTime::now().nanos());
         }
         touched.clear();
         may

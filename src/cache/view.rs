@@ -161,6 +161,16 @@ impl View {
         }
     }
 
+    /// Whether other slots are warm by now.
+    pub(crate) fn is_warm_otherwise(&self, is_warm: impl Fn(usize) -> bool) -> bool {
+        let mut places = self.places.iter().enumerate();
+        places.any(|(slot, place)| match *place {
+            HERE => is_warm(slot),
+            HERE_WARM => !is_warm(slot),
+            _ => false,
+        })
+    }
+
     pub(crate) fn place(&self, slot: u16) -> Place {
         match self.places[usize::from(slot)] {
             HERE => Place::Here { is_warm: false },

@@ -12,6 +12,7 @@ pub(super) struct Endpoints {
     /// Nodes of the cluster; one that answers is enough
     #[arg(
         long = "endpoints",
+        visible_alias = "servers",
         value_name = "URL,URL",
         value_delimiter = ',',
         env = "LOCKRING_ENDPOINTS",

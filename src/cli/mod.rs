@@ -6,6 +6,7 @@
 mod acquire;
 mod bench;
 mod r#break;
+mod cache;
 mod cluster;
 mod completions;
 mod dev;
@@ -59,6 +60,8 @@ enum Verb {
     Serve(serve::Serve),
     /// Run a whole cluster on this machine, to try things with
     Dev(dev::Dev),
+    /// Run one cache node: Redis's protocol, slots from a ring
+    Cache(Box<cache::Cache>),
 
     /// Take a lock
     Acquire(acquire::Acquire),
@@ -116,6 +119,7 @@ pub fn main() -> ExitCode {
     let done = match cli.verb {
         Verb::Serve(verb) => verb.run(),
         Verb::Dev(verb) => verb.run(),
+        Verb::Cache(verb) => verb.run(),
         Verb::Acquire(verb) => run_calls(verb.run()),
         Verb::Release(verb) => run_calls(verb.run()),
         Verb::Exec(verb) => verb.run(),

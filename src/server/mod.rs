@@ -14,6 +14,8 @@ mod telemetry;
 pub use stop::Stop;
 pub use telemetry::{LogFormat, log_to_stderr};
 
+use std::io;
+
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::{error, info, warn};
 
@@ -31,16 +33,7 @@ pub struct Failed;
 /// [`Failed`] when it could not start or not go on.
 pub fn run(config: Config, stop: Stop) -> Result<(), Failed> {
     allow_many_files();
-    let workers = workers(config.node.workers);
-    let mut runtime = match workers {
-        1 => tokio::runtime::Builder::new_current_thread(),
-        _ => tokio::runtime::Builder::new_multi_thread(),
-    };
-    runtime
-        .enable_all()
-        .thread_name("lockring")
-        .worker_threads(workers);
-    let runtime = runtime.build().map_err(|error| {
+    let runtime = runtime(config.node.workers).map_err(|error| {
         error!(%error, "no threads to run on");
         Failed
     })?;
@@ -48,6 +41,23 @@ pub fn run(config: Config, stop: Stop) -> Result<(), Failed> {
     // After a failure a thread may hang in the disk for ever; it ends with the process.
     runtime.shutdown_background();
     done
+}
+
+/// The threads that serve: so many, or what suits the machine if that is 0.
+///
+/// # Errors
+/// What the system says when there are none to be had.
+pub fn runtime(told: usize) -> io::Result<tokio::runtime::Runtime> {
+    let workers = workers(told);
+    let mut runtime = match workers {
+        1 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    runtime
+        .enable_all()
+        .thread_name("lockring")
+        .worker_threads(workers)
+        .build()
 }
 
 /// How many threads serve. Unless told, half of the cores: the log's thread, the kernel and
@@ -98,7 +108,7 @@ async fn take_down(node: Node, again: Asked) -> Result<(), Failed> {
 
 /// Raises the limit of open files as far as it goes without asking: thousands of connections need
 /// more than the 1024 that are customary.
-fn allow_many_files() {
+pub fn allow_many_files() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current == maximum {
         return;

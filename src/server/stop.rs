@@ -12,6 +12,9 @@ pub struct Stop {
 }
 
 impl Stop {
+    /// What [`Self::asked`] says when the process that started this one is gone.
+    pub const ORPHANED: &str = "the parent process is gone";
+
     /// On SIGTERM or SIGINT.
     #[must_use]
     pub fn on_signal() -> Self {
@@ -54,7 +57,7 @@ impl Stop {
         let why = tokio::select! {
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
-            () = orphaned => "the parent process is gone",
+            () = orphaned => Self::ORPHANED,
         };
         let again = Asked {
             terminate,

@@ -4,10 +4,11 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::borrow::Borrow;
-use core::fmt;
+use core::fmt::{self, Write};
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha1::{Digest, Sha1};
 
 use super::{NameError, Parse, check_text};
 use crate::limits;
@@ -153,6 +154,32 @@ impl Weight {
     #[must_use]
     pub const fn units(self) -> u16 {
         self.0
+    }
+}
+
+impl MemberName {
+    /// The name under which a Redis Cluster's clients know a member of a ring: 40 hexadecimal
+    /// digits, those of SHA-1(ring, 0, member). A member that comes back is the same to them.
+    ///
+    /// ```
+    /// use lockring_core::{MemberName, RingName};
+    ///
+    /// let (ring, member) = (RingName::parse("cache")?, MemberName::parse("a")?);
+    /// assert_eq!(member.redis_id(&ring).len(), 40);
+    /// assert_eq!(member.redis_id(&ring), member.redis_id(&ring));
+    /// # Ok::<(), lockring_core::NameError>(())
+    /// ```
+    #[must_use]
+    pub fn redis_id(&self, ring: &RingName) -> String {
+        let mut digest = Sha1::new();
+        digest.update(ring.as_str());
+        digest.update([0]);
+        digest.update(self.as_str());
+        let mut id = String::with_capacity(40);
+        for byte in digest.finalize() {
+            write!(id, "{byte:02x}").expect("a String takes whatever is written");
+        }
+        id
     }
 }
 

@@ -20,11 +20,40 @@ pub(super) struct Layout {
     pub(super) dir: PathBuf,
     /// The nodes, from 1 up.
     pub(super) members: Vec<Member>,
+    /// The cache nodes; their numbers follow those of the nodes.
+    pub(super) caches: Vec<CacheAt>,
+}
+
+/// Where a cache node listens.
+#[derive(Debug)]
+pub(super) struct CacheAt {
+    pub(super) id: u64,
+    /// Its name on the ring.
+    pub(super) member: String,
+    pub(super) resp: String,
+    pub(super) proxy: String,
+    peer: String,
+    metrics: String,
+}
+
+impl CacheAt {
+    /// The `nth` of some, from 0 up.
+    fn new(id: u64, nth: u16, port: u16) -> Self {
+        let at = |offset: u16| format!("127.0.0.1:{}", port + offset);
+        Self {
+            id,
+            member: format!("cache-{}", nth + 1),
+            resp: at(0),
+            proxy: at(1),
+            peer: at(2),
+            metrics: at(3),
+        }
+    }
 }
 
 impl Layout {
-    pub(super) fn new(dir: &Path, nodes: u16, base_port: u16) -> anyhow::Result<Self> {
-        let last = u32::from(base_port) + 10 * u32::from(nodes - 1) + 1;
+    pub(super) fn new(dir: &Path, nodes: u16, caches: u16, base_port: u16) -> anyhow::Result<Self> {
+        let last = u32::from(base_port) + 10 * u32::from(nodes + caches - 1) + 3;
         if base_port == 0 || last > u32::from(u16::MAX) {
             let message = format!("--base-port {base_port}: ports up to {last}, from 1 to 65535");
             return Err(Exit::usage(message).into());
@@ -38,9 +67,18 @@ impl Layout {
             }
         });
         let members = members.collect();
+        let caches = (0..caches).map(|nth| {
+            let place = nodes + nth;
+            CacheAt::new(u64::from(place) + 1, nth, base_port + 10 * place)
+        });
+        let caches = caches.collect();
         fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
         let dir = dir.canonicalize()?;
-        Ok(Self { dir, members })
+        Ok(Self {
+            dir,
+            members,
+            caches,
+        })
     }
 
     pub(super) fn config_path(&self, id: u64) -> PathBuf {
@@ -48,7 +86,59 @@ impl Layout {
     }
 
     pub(super) fn log_path(&self, id: u64) -> PathBuf {
-        self.dir.join(format!("node-{id}.log"))
+        match self.cache(id) {
+            Some(cache) => self.dir.join(format!("{}.log", cache.member)),
+            None => self.dir.join(format!("node-{id}.log")),
+        }
+    }
+
+    fn cache(&self, id: u64) -> Option<&CacheAt> {
+        self.caches.iter().find(|cache| cache.id == id)
+    }
+
+    /// What a process is called when it is told of.
+    pub(super) fn name(&self, id: u64) -> String {
+        match self.cache(id) {
+            Some(cache) => cache.member.clone(),
+            None => format!("node {id}"),
+        }
+    }
+
+    /// What starts a process, without the program's name.
+    pub(super) fn command(&self, id: u64) -> Vec<String> {
+        let Some(cache) = self.cache(id) else {
+            let config = self.config_path(id).display().to_string();
+            return vec!["serve".to_owned(), "--config".to_owned(), config];
+        };
+        let servers: Vec<_> = self
+            .members
+            .iter()
+            .map(|member| member.api.as_str())
+            .collect();
+        let mut words = vec!["cache".to_owned()];
+        for (flag, value) in [
+            ("--servers", servers.join(",").as_str()),
+            ("--member", &cache.member),
+            ("--listen", &cache.resp),
+            ("--proxy", &cache.proxy),
+            ("--peer", &cache.peer),
+            ("--metrics", &cache.metrics),
+        ] {
+            words.extend([flag.to_owned(), value.to_owned()]);
+        }
+        words
+    }
+
+    /// Whether every cache node serves slots.
+    pub(super) async fn caches_ready(&self) -> bool {
+        for cache in &self.caches {
+            let asked = is_ready(&cache.metrics);
+            let answered = tokio::time::timeout(Duration::from_secs(1), asked).await;
+            if !matches!(answered, Ok(Ok(true))) {
+                return false;
+            }
+        }
+        true
     }
 
     /// The last lines of what a node logged.
@@ -69,6 +159,14 @@ impl Layout {
                         "node {} cannot listen at {address}; choose other ports by --base-port",
                         member.id
                     )
+                })?;
+            }
+        }
+        for cache in &self.caches {
+            for address in [&cache.resp, &cache.proxy, &cache.peer, &cache.metrics] {
+                TcpListener::bind(address).with_context(|| {
+                    let member = &cache.member;
+                    format!("{member} cannot listen at {address}; choose others by --base-port")
                 })?;
             }
         }

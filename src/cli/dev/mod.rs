@@ -33,12 +33,18 @@ use nodes::Nodes;
 Examples:
   lockring dev
   lockring dev --ephemeral --base-port 9000
+  lockring dev --cache 3
   lockring dev --json | head -1 | jq -r '.nodes[].api'")]
 pub(super) struct Dev {
     /// How many nodes
     #[arg(long, default_value_t = 3, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=9))]
     nodes: u16,
+    /// How many cache nodes beside them; each has the next ten ports: Redis Cluster, any Redis
+    /// client, members, figures
+    #[arg(long, default_value_t = 0, value_name = "N", hide_default_value = true)]
+    #[arg(value_parser = clap::value_parser!(u16).range(0..=9))]
+    cache: u16,
     /// Node i serves clients at this port + 10·(i−1), and the other nodes at the port after it
     #[arg(long, default_value_t = 7420, value_name = "PORT")]
     base_port: u16,
@@ -66,6 +72,16 @@ const RESTART_AFTER: Duration = Duration::from_millis(500);
 struct Ready {
     ready: bool,
     nodes: Vec<ReadyNode>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cache: Vec<ReadyCache>,
+}
+
+#[derive(Serialize)]
+struct ReadyCache {
+    member: String,
+    resp: String,
+    proxy: String,
+    pid: u32,
 }
 
 #[derive(Serialize)]
@@ -87,7 +103,7 @@ impl Dev {
             Some(temporary) => temporary.path(),
             None => &self.data_dir,
         };
-        let layout = Layout::new(data_dir, self.nodes, self.base_port)?;
+        let layout = Layout::new(data_dir, self.nodes, self.cache, self.base_port)?;
         layout.refuse_ports_in_use()?;
         layout.write()?;
         runtime.block_on(self.supervise(&layout))
@@ -112,22 +128,9 @@ impl Dev {
     }
 
     async fn wait_ready(&self, nodes: &mut Nodes, layout: &Layout) -> anyhow::Result<()> {
-        let deadline = Instant::now() + READY_WITHIN;
-        loop {
-            if let Some((id, how)) = nodes.exited()? {
-                let tail = layout.log_tail(id);
-                anyhow::bail!("node {id} ended before it was ready ({how}); its log ends:\n{tail}");
-            }
-            if layout.all_ready().await {
-                return Ok(());
-            }
-            if Instant::now() > deadline {
-                let seconds = READY_WITHIN.as_secs();
-                let tail = layout.log_tail(1);
-                anyhow::bail!("not ready within {seconds} s; the log of node 1 ends:\n{tail}");
-            }
-            sleep(Duration::from_millis(20)).await;
-        }
+        until_ready(nodes, layout, || layout.all_ready()).await?;
+        nodes.start_caches(layout)?;
+        until_ready(nodes, layout, || layout.caches_ready()).await
     }
 
     fn tell_ready(&self, nodes: &Nodes, layout: &Layout) -> anyhow::Result<()> {
@@ -140,6 +143,16 @@ impl Dev {
                     id: member.id,
                     api: member.api.clone(),
                     pid: nodes.pid(member.id).unwrap_or_default(),
+                })
+                .collect(),
+            cache: layout
+                .caches
+                .iter()
+                .map(|cache| ReadyCache {
+                    member: cache.member.clone(),
+                    resp: cache.resp.clone(),
+                    proxy: cache.proxy.clone(),
+                    pid: nodes.pid(cache.id).unwrap_or_default(),
                 })
                 .collect(),
         };
@@ -162,6 +175,17 @@ impl Dev {
         for ReadyNode { id, api, pid } in &ready.nodes {
             print::line(format_args!("  node {id}  {api}  pid {pid}"))?;
         }
+        for ReadyCache {
+            member,
+            resp,
+            proxy,
+            pid,
+        } in &ready.cache
+        {
+            print::line(format_args!(
+                "  {member}  redis-cli -c at {resp}, any client at {proxy}  pid {pid}"
+            ))?;
+        }
         let api = &layout.members[0].api;
         print::line(format_args!(
             "\nTake a lock for a minute, and look at it:\n\
@@ -176,19 +200,19 @@ impl Dev {
     async fn watch(&self, nodes: &mut Nodes, layout: &Layout) -> anyhow::Result<()> {
         loop {
             let (id, how) = nodes.next_exit().await?;
+            let name = layout.name(id);
             if self.restart {
-                print::note(format_args!("node {id} died ({how}); starting it again"));
+                print::note(format_args!("{name} died ({how}); starting it again"));
                 sleep(RESTART_AFTER).await;
                 let pid = nodes.start_again(id, layout)?;
-                print::note(format_args!("node {id} is pid {pid} now"));
+                print::note(format_args!("{name} is pid {pid} now"));
                 continue;
             }
-            let config = layout.config_path(id);
             print::note(format_args!(
-                "node {id} died ({how}); its log is {}; bring it back with\n\
-                 \x20 lockring serve --config {}",
+                "{name} died ({how}); its log is {}; bring it back with\n\
+                 \x20 lockring {}",
                 layout.log_path(id).display(),
-                config.display()
+                layout.command(id).join(" ")
             ));
             if nodes.all_dead() {
                 return Err(Exit {
@@ -198,5 +222,30 @@ impl Dev {
                 .context("nothing is left to watch");
             }
         }
+    }
+}
+
+/// Waits for processes that were just started.
+async fn until_ready<F: Future<Output = bool>>(
+    nodes: &mut Nodes,
+    layout: &Layout,
+    are_ready: impl Fn() -> F,
+) -> anyhow::Result<()> {
+    let deadline = Instant::now() + READY_WITHIN;
+    loop {
+        if let Some((id, how)) = nodes.exited()? {
+            let (name, tail) = (layout.name(id), layout.log_tail(id));
+            anyhow::bail!("{name} ended before it was ready ({how}); its log ends:\n{tail}");
+        }
+        if are_ready().await {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            let seconds = READY_WITHIN.as_secs();
+            let last = layout.caches.last().map_or(1, |cache| cache.id);
+            let (name, tail) = (layout.name(last), layout.log_tail(last));
+            anyhow::bail!("not ready within {seconds} s; the log of {name} ends:\n{tail}");
+        }
+        sleep(Duration::from_millis(20)).await;
     }
 }

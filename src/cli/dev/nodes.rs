@@ -19,6 +19,8 @@ const STOP_WITHIN: Duration = Duration::from_secs(5);
 /// One node that runs.
 struct Node {
     process: Child,
+    /// How it is stopped: a cache node keeps nothing, and when all go there is nobody to drain to.
+    stop: Signal,
     /// The node stops when this pipe ends: with us. It is kept apart from the process, because
     /// waiting for a process closes the pipe that it has.
     _tie: ChildStdin,
@@ -40,6 +42,14 @@ impl Nodes {
         Ok(nodes)
     }
 
+    /// Starts the cache nodes; the nodes they ask must be there.
+    pub(super) fn start_caches(&mut self, layout: &Layout) -> anyhow::Result<()> {
+        for cache in &layout.caches {
+            self.start_again(cache.id, layout)?;
+        }
+        Ok(())
+    }
+
     /// Starts one node and answers its process id.
     pub(super) fn start_again(&mut self, id: u64, layout: &Layout) -> anyhow::Result<u32> {
         let program = std::env::current_exe().context("where this program is")?;
@@ -47,8 +57,8 @@ impl Nodes {
         let log = File::options().create(true).append(true).open(&path);
         let log = log.with_context(|| format!("cannot write {}", path.display()))?;
         let mut process = Command::new(program)
-            .args(["serve", "--exit-with-parent", "--config"])
-            .arg(layout.config_path(id))
+            .args(layout.command(id))
+            .arg("--exit-with-parent")
             .stdin(Stdio::piped())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -56,10 +66,17 @@ impl Nodes {
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
-            .with_context(|| format!("cannot start node {id}"))?;
+            .with_context(|| format!("cannot start {}", layout.name(id)))?;
         let pid = process.id().context("the node ended as it was started")?;
         let _tie = process.stdin.take().context("stdin is a pipe")?;
-        self.running.insert(id, Node { process, _tie });
+        let is_cache = layout.caches.iter().any(|cache| cache.id == id);
+        let stop = if is_cache { Signal::KILL } else { Signal::TERM };
+        let node = Node {
+            process,
+            stop,
+            _tie,
+        };
+        self.running.insert(id, node);
         Ok(pid)
     }
 
@@ -101,7 +118,7 @@ impl Nodes {
                 .and_then(|id| Pid::from_raw(id.cast_signed()))
             {
                 // One that is gone already needs no signal.
-                let _ = kill_process(pid, Signal::TERM);
+                let _ = kill_process(pid, node.stop);
             }
         }
         let all = self.running.values_mut();
