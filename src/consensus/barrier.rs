@@ -5,15 +5,25 @@
 //! it still leads (ReadIndex: a round of heartbeats to a majority). Then the replica waits for its
 //! own apply, and looks.
 //!
+//! **The round is our own.** openraft has one, but it also believes replies on the log stream: a
+//! reply that covers an entry counts for a later message without entries that ends at the same
+//! index, at that message's sending time. Such a reply may have been given before another leader
+//! was elected, and arrive after; a deposed leader then answered with the past. Here a peer counts
+//! only if it accepts, after the read began, a heartbeat of this very term.
+//!
 //! One round serves all reads that were waiting when it began: those that arrive during a round
 //! share the next one. So the number of rounds depends on their length, not on the number of
 //! reads, and a follower asks the leader once for all of its readers.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openraft::ReadPolicy;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use openraft::async_runtime::watch::WatchReceiver;
+use openraft::raft::linearizable_read::LinearizerOption;
+use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
@@ -21,7 +31,8 @@ use tokio::time::timeout;
 use super::Role;
 use super::applier::Raft;
 use super::links::Links;
-use super::wire::ReadPoint;
+use super::raft::{Types, Vote};
+use super::wire::{self, ReadPoint};
 use crate::clock::ClusterClock;
 use crate::planted::{self, Plant};
 use crate::watch;
@@ -86,11 +97,68 @@ impl Rounds {
             let (next_index, now) = (applied?.index() + 1, self.clock.now(role.term)?);
             return Some(ReadPoint { next_index, now });
         }
-        let linearizer = self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await;
-        let linearizer = linearizer.ok()?;
+        // What it makes sure of is not relied on: only which entry the round has to cover.
+        let linearizer = self
+            .raft
+            .get_read_linearizer(LinearizerOption::new(None, true));
+        let linearizer = linearizer.await.ok()?;
         let read = linearizer.read_log_id();
-        let now = self.clock.now(read.committed_leader_id().term)?;
+        let term = read.committed_leader_id().term;
+        if !self.still_leads(term).await {
+            return None;
+        }
+        let now = self.clock.now(term)?;
         let next_index = read.index() + 1;
         Some(ReadPoint { next_index, now })
+    }
+
+    /// Whether a majority accepts a heartbeat of this node as the leader of `term`, which it is
+    /// sent now: then nobody was elected in a later term before.
+    async fn still_leads(&self, term: u64) -> bool {
+        let Some(membership) = self.links.membership() else {
+            return false;
+        };
+        let own = self.links.id();
+        let mut accepted = BTreeSet::from([own]);
+        let quorum = |accepted: &BTreeSet<u64>| {
+            let configs = membership.membership().get_joint_config();
+            let mut counts = configs
+                .iter()
+                .map(|voters| (voters.intersection(accepted).count(), voters.len()));
+            counts.all(|(count, voters)| count * 2 > voters)
+        };
+        let voters = membership.voter_ids().filter(|voter| *voter != own);
+        let mut asked: FuturesUnordered<_> =
+            voters.map(|voter| self.accepts(voter, term)).collect();
+        while !quorum(&accepted) {
+            match asked.next().await {
+                Some(answer) => accepted.extend(answer),
+                None => return false,
+            }
+        }
+        true
+    }
+
+    /// This voter, if it accepts a heartbeat.
+    async fn accepts(&self, voter: u64, term: u64) -> Option<u64> {
+        let member = self.links.member(voter)?;
+        let heartbeat = AppendEntriesRequest::<Types> {
+            vote: Vote::new_committed(term, self.links.id()),
+            prev_log_id: None,
+            entries: Vec::new(),
+            leader_commit: None,
+        };
+        let calls = self.links.calls(voter, &member, wire::CONTROL);
+        let body = wire::encode(&heartbeat);
+        let reply = calls.call(wire::HEARTBEAT, body, ROUND_WITHIN).await.ok()?;
+        let reply: Result<AppendEntriesResponse<Types>, String> = wire::decode(&reply).ok()?;
+        match reply.ok()? {
+            AppendEntriesResponse::Success | AppendEntriesResponse::PartialSuccess(_) => {
+                Some(voter)
+            }
+            // It knows this leader as its own, whatever its log is like.
+            AppendEntriesResponse::Conflict => Some(voter),
+            AppendEntriesResponse::HigherVote(_) => None,
+        }
     }
 }

@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use lockring::consensus::Timing;
 use lockring_core::NodeId;
 
-use crate::clients::{Answers, Client};
+use crate::clients::{Answers, Client, call};
 use crate::dice::{Dice, Trace};
-use crate::history::{Call, Lease};
+use crate::history::{Ask, Call, Lease, Told};
 use crate::net::Net;
 use crate::node::{Millis, Node, Plan, tells_of_damage};
 use crate::panics;
@@ -21,6 +21,9 @@ use crate::truth::Truth;
 
 /// How long a dead node stays dead, unless somebody says otherwise.
 const DOWN_MS_MAX: u64 = 2_500;
+
+/// The number of a client that asks what a test wants asked.
+pub const NOBODY: usize = usize::MAX;
 
 /// Everything.
 #[derive(Debug)]
@@ -219,6 +222,11 @@ impl World {
         let answers = std::mem::take(&mut *self.answers.lock());
         for (at, told) in answers {
             let call = &mut self.history[at];
+            if call.client == NOBODY {
+                call.told_ms = Some(self.now_ms);
+                call.told = told;
+                continue;
+            }
             let client = &mut self.clients[call.client];
             if !client.waits_for(at) {
                 continue;
@@ -245,6 +253,30 @@ impl World {
                 &self.answers,
             );
         }
+    }
+
+    /// Asks a node for something, whatever the clients do. Answers the call's place in the history.
+    ///
+    /// # Panics
+    /// If the node is down.
+    pub fn ask(&mut self, at: usize, ask: Ask) -> usize {
+        let node = &self.nodes[at];
+        let life = node.life.as_ref().expect("the node is up");
+        let number = self.history.len();
+        self.history.push(Call {
+            client: NOBODY,
+            node: node.id,
+            asked_ms: self.now_ms,
+            told_ms: None,
+            ask: ask.clone(),
+            told: Told::Unknown,
+        });
+        let (replica, answers) = (life.replica.clone(), self.answers.clone());
+        life.runtime.spawn(async move {
+            let told = call(&replica, ask).await;
+            answers.lock().push((number, told));
+        });
+        number
     }
 
     /// The node that leads and may stamp, as it sees it itself.
