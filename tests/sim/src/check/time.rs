@@ -4,9 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use lockring_core::{Gone, LockName, Mode, Op, Outcome, Renewal, SessionId, What};
+use lockring_core::{Acquirer, Gone, LockName, Mode, Op, Outcome, Renewal, SessionId, What};
 
-use crate::history::Call;
+use crate::history::{Ask, Call};
 use crate::truth::Truth;
 
 /// What a holder counts of its TTL.
@@ -116,10 +116,11 @@ fn certain(history: &[Call], alive: &BTreeMap<SessionId, Alive>) -> Vec<String> 
         let expires = sent.map_or(0, |sent| sent + certain_ms(*ttl_ms));
         let fence = grant.fence.number();
         let given_up = [
-            ends.released.get(&(grant.session, fence)),
-            ends.closed.get(&grant.session),
+            ends.released.get(&(grant.session, fence)).copied(),
+            ends.closed.get(&grant.session).copied(),
+            changed(history, call, grant.session, lock, grant.mode),
         ];
-        let until_ms = given_up.into_iter().flatten().copied().min();
+        let until_ms = given_up.into_iter().flatten().min();
         let hold = Hold {
             from_ms,
             until_ms: until_ms.unwrap_or(u64::MAX).min(expires),
@@ -156,6 +157,36 @@ fn overlaps(lock: &LockName, holds: &[Hold]) -> Vec<String> {
     found
 }
 
+/// When the session first asked for the lock in another mode, unless that was answered for good
+/// before this lease was asked for: the lease may be another one since.
+fn changed(
+    history: &[Call],
+    of: &Call,
+    session: SessionId,
+    lock: &LockName,
+    mode: Mode,
+) -> Option<u64> {
+    let Ask::Command(request, _) = &of.ask else {
+        return None;
+    };
+    let same = |call: &&Call| matches!(&call.ask, Ask::Command(id, _) if id == request);
+    let asked_ms = history.iter().find(same)?.asked_ms;
+    let others = history.iter().filter(|call| {
+        let Ask::Command(_, op) = &call.ask else {
+            return false;
+        };
+        let settled = call.told_ms.is_some_and(|told_ms| told_ms <= asked_ms)
+            && call
+                .outcome()
+                .is_some_and(|(_, outcome)| !matches!(outcome, Outcome::Queued(_)));
+        let by_session = Acquirer::Session(session);
+        let another = matches!(op, Op::Acquire { by, lock: of, mode: asked, .. }
+            if *by == by_session && of == lock && *asked != mode);
+        another && !settled
+    });
+    others.map(|call| call.asked_ms).min()
+}
+
 /// When holders began to give up what they had.
 #[derive(Debug, Default)]
 struct Ends {
@@ -166,7 +197,7 @@ struct Ends {
 fn ends(history: &[Call]) -> Ends {
     let mut ends = Ends::default();
     for call in history {
-        let crate::history::Ask::Command(_, op) = &call.ask else {
+        let Ask::Command(_, op) = &call.ask else {
             continue;
         };
         let first = |known: &mut u64| *known = (*known).min(call.asked_ms);
