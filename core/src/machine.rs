@@ -247,6 +247,9 @@ impl Machine {
                 wants,
                 attachment,
             } => self.abandon_all(*session, wants, *attachment, turn),
+            Op::Release { .. } if planted::is(Plant::PanicInApply) => {
+                panic!("planted: this release cannot be applied")
+            }
             Op::Release {
                 session,
                 lock,

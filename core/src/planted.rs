@@ -25,17 +25,21 @@ pub enum Plant {
     NoTermGuard,
     /// A snapshot leaves out which calls were answered.
     ReplaysNotInSnapshot,
+    /// Applying a release panics. No checker looks for this one: it shows that a
+    /// node that cannot apply ends, and says so.
+    PanicInApply,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::NoFenceCheck,
         Self::NoOwnerCheck,
         Self::WallClockFence,
         Self::GrantToExpired,
         Self::NoTermGuard,
         Self::ReplaysNotInSnapshot,
+        Self::PanicInApply,
     ];
 
     /// What people call it.
@@ -48,6 +52,7 @@ impl Plant {
             Self::GrantToExpired => "grant-to-expired",
             Self::NoTermGuard => "no-term-guard",
             Self::ReplaysNotInSnapshot => "replays-not-in-snapshot",
+            Self::PanicInApply => "panic-in-apply",
         }
     }
 }

@@ -61,6 +61,8 @@ pub(super) struct Applied {
     pub(super) breaks: Arc<Breaks>,
     /// Bytes of the log that no snapshot covers yet.
     pub(super) uncovered: watch::Sender<u64>,
+    /// Whether an apply panicked.
+    pub(super) broken: watch::Sender<bool>,
 }
 
 /// The state machine that openraft drives.
@@ -146,6 +148,18 @@ impl Applier {
     }
 }
 
+/// Tells when an apply panics. Its task is gone then, and with it this replica's machine; openraft
+/// would notice with the next entry, and until then the node would pretend to be well.
+struct PanicWatch(Arc<Applied>);
+
+impl Drop for PanicWatch {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.broken.send_replace(true);
+        }
+    }
+}
+
 /// Hands a run's replies to its waiters; all of the run's replies are consumed, whoever waits.
 fn settle(desk: &Desk, origin: &super::raft::Origin, replies: impl Iterator<Item = Reply>) {
     let mut verdicts = replies.map(Verdict::Applied);
@@ -165,6 +179,7 @@ impl RaftStateMachine<Types> for Applier {
     where
         S: Stream<Item = io::Result<EntryResponder<Types>>> + Unpin + OptionalSend,
     {
+        let _watch = PanicWatch(Arc::clone(&self.applied));
         let mut bytes = 0;
         while let Some((entry, responder)) = entries.try_next().await? {
             match &entry.payload {
@@ -203,6 +218,7 @@ impl RaftStateMachine<Types> for Applier {
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, data: Snapshot) -> io::Result<()> {
+        let _watch = PanicWatch(Arc::clone(&self.applied));
         let machine = self.snapshots.install(meta.clone(), data).await?;
         let revision = machine.revision();
         *self.applied.machine.write() = machine;
@@ -355,6 +371,18 @@ mod tests {
         apply(&mut applier, 3, 3, 2).await;
         assert_eq!(applier.applied.clock.anchored_term(), Some(3));
         assert_eq!(applier.applied.clock.stamp(1), None);
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_apply_is_told() {
+        let (_directory, mut applier) = applier();
+        let broken = applier.applied.broken.subscribe();
+        let panicking = tokio::spawn(async move {
+            let entries = futures_util::stream::poll_fn(|_| panic!("an entry that cannot be"));
+            applier.apply(entries).await
+        });
+        assert!(panicking.await.unwrap_err().is_panic());
+        assert!(*broken.borrow());
     }
 
     fn open_session(number: u128) -> Op {

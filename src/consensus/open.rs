@@ -228,6 +228,7 @@ pub(super) fn shared(id: NodeId, clock: ClusterClock) -> Applied {
         desk: Desk::new(id, chance::draw()),
         breaks: Arc::new(Breaks::default()),
         uncovered: watch::Sender::new(0),
+        broken: watch::Sender::new(false),
     }
 }
 
@@ -288,6 +289,7 @@ impl Parts {
             id: self.id,
             raft: self.raft.clone(),
             anchored: self.applied.anchored.subscribe(),
+            broken: self.applied.broken.subscribe(),
             role,
             stopped,
             desk: Arc::clone(&self.applied.desk),

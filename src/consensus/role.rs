@@ -18,6 +18,8 @@ pub(super) struct RoleKeeper {
     pub(super) raft: Raft,
     /// The term in which cluster time is anchored.
     pub(super) anchored: watch::Receiver<u64>,
+    /// Whether an apply panicked.
+    pub(super) broken: watch::Receiver<bool>,
     pub(super) role: watch::Sender<Role>,
     pub(super) stopped: watch::Sender<Option<String>>,
     pub(super) desk: Arc<Desk>,
@@ -51,9 +53,11 @@ impl RoleKeeper {
                 biased;
                 changed = metrics.changed() => if changed.is_err() { break },
                 changed = self.anchored.changed() => if changed.is_err() { break },
+                _ = self.broken.changed() => break,
             }
         }
         let reason = match &self.raft.metrics().borrow_watched().running_state {
+            _ if *self.broken.borrow() => Some("applying an entry panicked".to_owned()),
             Ok(()) | Err(openraft::errors::Fatal::Stopped) => None,
             Err(fatal) => Some(fatal.to_string()),
         };

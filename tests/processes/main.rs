@@ -17,6 +17,8 @@ mod failover;
 mod guardian;
 mod links;
 mod lost_first;
+#[cfg(feature = "planted")]
+mod panic;
 mod paused_holder;
 mod readme;
 mod replace;
