@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
+use tracing::Instrument;
 
 use crate::client::Client;
 use crate::countdown::{BootTime, Countdown};
@@ -48,11 +49,13 @@ impl Owner {
     pub(crate) fn keep(shared: Arc<Shared>, sent: BootTime) -> Self {
         let running = shared.client.running();
         let kept = shared.clone();
-        let keeper = tokio::spawn(async move {
+        let span = tracing::debug_span!("session", session = shared.digits());
+        let keep = async move {
             let closed = keeper::keep(kept, sent).await;
             drop(running);
             closed
-        });
+        };
+        let keeper = tokio::spawn(keep.instrument(span));
         Self {
             shared,
             keeper: Mutex::new(Some(keeper)),
