@@ -212,7 +212,8 @@ impl Hand {
             value: (wait_ms > 0).then(|| json!(wait_ms)),
             ..Event::default()
         };
-        self.call(draft, &ask, |_| None).await
+        // A replay tells an old grant under a new revision: the two do not belong together.
+        self.call(draft, &ask, |body| body.get("replayed").cloned()).await
     }
 
     /// Gives a lease back, or claims to.
