@@ -36,21 +36,36 @@ impl Checker for Rise {
     }
 }
 
+/// A grant that came at once is told under its own revision. One that was waited for may be told
+/// under a later one: its node looked, because it had missed the news. So the fences of the
+/// former rise along their revisions, and those of the latter are below all that were granted at
+/// once later.
 fn along_the_log(grants: &[&Call], findings: &mut Findings) {
     let told = grants.iter().filter(|call| call.revision.is_some());
     let mut sorted: Vec<&Call> = told.copied().collect();
     sorted.sort_by_key(|call| (call.revision, call.fence));
-    for pair in sorted.windows(2) {
-        let is_same = same_lease(pair[0], pair[1]);
-        if pair[1].fence <= pair[0].fence && !is_same {
+    // Of those granted at once and later, the one with the lowest fence.
+    let mut lowest: Option<&Call> = None;
+    for call in sorted.into_iter().rev() {
+        if let Some(later) = lowest
+            && call.fence >= later.fence
+            && !same_lease(call, later)
+        {
             let what = format!(
                 "fence {} at revision {} is followed by fence {} at revision {}",
-                pair[0].fence.unwrap_or(0),
-                pair[0].revision.unwrap_or(0),
-                pair[1].fence.unwrap_or(0),
-                pair[1].revision.unwrap_or(0),
+                call.fence.unwrap_or(0),
+                call.revision.unwrap_or(0),
+                later.fence.unwrap_or(0),
+                later.revision.unwrap_or(0),
             );
-            findings.breaks(what, [pair[0], pair[1]]);
+            findings.breaks(what, [call, later]);
+        }
+        let at_once = !call
+            .asked
+            .as_ref()
+            .is_some_and(serde_json::Value::is_number);
+        if at_once && lowest.is_none_or(|later| call.fence < later.fence) {
+            lowest = Some(call);
         }
     }
 }

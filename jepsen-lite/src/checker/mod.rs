@@ -20,6 +20,7 @@ mod strangers;
 pub mod strength;
 #[cfg(test)]
 mod tests;
+pub(crate) mod told;
 mod undead;
 
 use serde::{Deserialize, Serialize};
@@ -101,6 +102,7 @@ pub fn for_all() -> Vec<Box<dyn Checker>> {
         Box::new(fresh::Fresh),
         Box::new(durable::SyncedFirst),
         Box::new(durable::DamageRefused),
+        Box::new(told::HistoriesFit),
     ]
 }
 

@@ -189,6 +189,25 @@ fn fences_that_fall_along_the_log_or_along_time_are_found() {
         &fences::Rise,
         "fence 7 at revision 3 is followed by fence 6",
     );
+    // One that was waited for may be told late, under the revision of a look at the lock.
+    let mut waited = Book::default();
+    let wait = |fence, revision| {
+        line("acquire", "b", "s2")
+            .fence(fence)
+            .at(revision)
+            .asked(json!(400))
+    };
+    waited
+        .ok(0, 100, line("acquire", "a", "s1").fence(7).at(3))
+        .ok(0, 100, wait(6, 4));
+    waited.holds(&fences::Rise);
+    waited
+        .ok(0, 100, wait(9, 4))
+        .ok(0, 100, line("acquire", "c", "s3").fence(8).at(5));
+    waited.breaks(
+        &fences::Rise,
+        "fence 9 at revision 4 is followed by fence 8 at revision 5",
+    );
     let mut along_time = Book::default();
     along_time
         .ok(0, 10, line("acquire", "a", "s1").fence(7))

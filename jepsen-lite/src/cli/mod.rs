@@ -6,6 +6,7 @@
 
 mod check;
 mod export;
+mod host;
 mod nemeses;
 mod plant;
 mod report;
@@ -46,6 +47,8 @@ enum Verb {
     Export(export::Args),
     /// Find the bugs that a build has planted on purpose
     Plant(plant::Args),
+    /// Run copies of your own program against a faulty cluster
+    Host(host::Args),
     /// List what can be done to a cluster
     Nemeses,
     /// Call the cluster as one of the users of a run
@@ -92,6 +95,7 @@ fn run(verb: Verb) -> anyhow::Result<u8> {
         Verb::Run(args) => runtime.block_on(run::run(args)),
         Verb::Soak(args) => runtime.block_on(soak::run(args)),
         Verb::Plant(args) => runtime.block_on(plant::run(args)),
+        Verb::Host(args) => runtime.block_on(host::run(args)),
         Verb::Check(args) => check::run(&args),
         Verb::Report(args) => report::run(&args),
         Verb::Export(args) => export::run(&args),

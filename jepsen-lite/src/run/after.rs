@@ -1,6 +1,6 @@
 //! After the last fault: does everything live again, agree, and has it kept quiet?
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use tokio::time::Instant;
 
 use super::Plan;
 use crate::api::Api;
-use crate::checker::{Property, Verdict};
+use crate::checker::{Property, Verdict, told};
 use crate::clock::MS;
 use crate::cluster::wait_for;
-use crate::history::History;
+use crate::history::{Event, History};
 use crate::nemesis::{Fault, Stage, Status};
 
 /// From the last mending until every node has acknowledged a change.
@@ -79,6 +79,41 @@ pub(super) async fn liveness(stage: &mut Stage) -> anyhow::Result<Healed> {
             .push_str(&format!("; measured: {each_ms:?} ms"));
     }
     Ok(Healed { property, each_ms })
+}
+
+/// What the service itself tells of the locks that were used; nothing from one that does not.
+pub(super) async fn histories(stage: &Stage, history: &History) -> Vec<Event> {
+    let calls = history.calls();
+    let grants = calls
+        .iter()
+        .filter(|call| call.f == "acquire" && call.is_ok());
+    let locks: BTreeSet<&str> = grants.map(|call| call.key()).collect();
+    let api = stage.cluster.api(1);
+    let mut rows = Vec::new();
+    let mut t = stage.now();
+    for lock in locks {
+        let mut after = 0;
+        loop {
+            let path = lockring_client::wire::route::history(lock);
+            let asked = api.get(&format!("{path}?limit=1000&after={after}")).await;
+            let Ok(Ok(page)) = asked.map(|answer| answer.expect(200)) else {
+                return Vec::new();
+            };
+            let listed = |of: &str| page[of].as_array().cloned().unwrap_or_default();
+            let gaps = listed("gaps")
+                .into_iter()
+                .map(|gap| json!({"event": "gap", "of": gap}));
+            for value in gaps.chain(listed("events")) {
+                t += 1;
+                rows.push(told::row(t, lock, value));
+            }
+            let Some(next) = page["next"].as_u64() else {
+                break;
+            };
+            after = next;
+        }
+    }
+    rows
 }
 
 /// At one revision all nodes show the same.

@@ -181,7 +181,12 @@ pub async fn run(plan: &Plan) -> anyhow::Result<Results> {
     events.extend(watch.end().await);
     events.extend(faults.iter().map(Fault::event));
     events.append(&mut stage.told);
-    let history = History::new(events);
+    let mut history = History::new(events);
+    if unhealed.is_none() {
+        history
+            .events
+            .extend(after::histories(&stage, &history).await);
+    }
     let path = plan.out.join("history.jsonl");
     history.write(&path)?;
     let workloads: Vec<String> = plan.workloads.iter().map(ToString::to_string).collect();

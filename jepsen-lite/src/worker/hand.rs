@@ -213,7 +213,8 @@ impl Hand {
             ..Event::default()
         };
         // A replay tells an old grant under a new revision: the two do not belong together.
-        self.call(draft, &ask, |body| body.get("replayed").cloned()).await
+        self.call(draft, &ask, |body| body.get("replayed").cloned())
+            .await
     }
 
     /// Gives a lease back, or claims to.

@@ -21,6 +21,10 @@ pub(super) async fn run(mut hand: Hand) {
             return;
         };
         hand.holders(&key).await;
+        if dies && hand.dice.happens(50) {
+            die_together(&mut hand, &mut session).await;
+            continue;
+        }
         if dies {
             die_waiting(&mut hand, &mut session, &key).await;
             continue;
@@ -53,4 +57,18 @@ async fn die_waiting(hand: &mut Hand, session: &mut Open, key: &str) {
         hand.holders(key).await;
         hand.pause().await;
     }
+}
+
+/// A holder and its waiter whose lives end within one tick: the lock must not be handed over to
+/// who is gone in the same moment.
+async fn die_together(hand: &mut Hand, holder: &mut Open) {
+    let key = format!("queue/twins-{}", hand.number);
+    hand.renew(holder).await;
+    let Some(waiter) = hand.open(700).await else {
+        return;
+    };
+    if let Came::Done(_) = hand.acquire(holder, &key, 0).await {
+        hand.acquire(&waiter, &key, 3_000).await;
+    }
+    hand.holders(&key).await;
 }
