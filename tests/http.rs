@@ -10,10 +10,20 @@ mod calls;
 mod waits;
 #[path = "http/codes.rs"]
 mod codes;
+#[path = "http/fields.rs"]
+mod fields;
 #[path = "http/bounds.rs"]
 mod bounds;
 #[path = "http/followers.rs"]
 mod followers;
+#[path = "http/stream.rs"]
+mod stream;
+#[path = "http/events.rs"]
+mod events;
+#[path = "http/session_events.rs"]
+mod session_events;
+#[path = "http/history.rs"]
+mod history;
 #[path = "http/contract.rs"]
 mod contract;
 #[path = "http/rings.rs"]

@@ -80,6 +80,7 @@ async fn read(
                 lock,
                 reason,
                 deadline_in_ms,
+                ..
             } => {
                 let lease = shared.ledger().lease(&lock);
                 if let Some(lease) = lease {

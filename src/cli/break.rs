@@ -1,10 +1,9 @@
 //! `lockring break NAME`: an operator ends the leases of a lock.
 
 use clap::Args;
-use lockring_client::wire::{Broken, BrokenLease};
 
 use super::endpoints::Endpoints;
-use super::{modes, print};
+use super::print;
 
 /// End the leases of a lock now, as an operator
 ///
@@ -34,20 +33,11 @@ impl Break {
         if self.json {
             return print::json(&answer);
         }
-        let Broken { broken, .. } = answer;
-        if broken.is_empty() {
-            return Ok(print::line(format_args!("{} was free", self.name))?);
-        }
-        let row = |lease: BrokenLease| {
-            vec![
-                lease.fence.to_string(),
-                modes::short(lease.mode),
-                lease.owner,
-                lease.session,
-            ]
+        let what = match answer.leases {
+            0 => format!("{} was free", self.name),
+            1 => "1 lease is ended".to_owned(),
+            leases => format!("{leases} leases are ended"),
         };
-        let rows: Vec<_> = broken.into_iter().map(row).collect();
-        print::line("broken:")?;
-        Ok(print::table(&["FENCE", "MODE", "OWNER", "SESSION"], &rows)?)
+        Ok(print::line(what)?)
     }
 }

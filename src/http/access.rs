@@ -14,7 +14,7 @@ pub enum Permission {
     Read,
     /// To open sessions and to take locks.
     Lock,
-    /// To change the cluster.
+    /// To change the cluster, and to end others' leases and sessions.
     Operate,
 }
 
@@ -34,11 +34,14 @@ impl Permission {
 #[derive(Clone, Debug, Default)]
 pub struct Tokens(Vec<Token>);
 
+/// SHA-256 of a token.
+pub(super) type TokenHash = [u8; 32];
+
 /// One token, as far as the node knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
     /// SHA-256 of it.
-    pub sha256: [u8; 32],
+    pub sha256: TokenHash,
     /// What it allows.
     pub permissions: Vec<Permission>,
 }
@@ -59,14 +62,15 @@ impl Tokens {
         Self(tokens)
     }
 
-    /// Whether the bearer of this `Authorization` header may do what needs `permission`.
+    /// Whether the bearer of this `Authorization` header may do what needs `permission`, and whose
+    /// token it is, if there are tokens.
     pub(super) fn allow(
         &self,
         authorization: Option<&[u8]>,
         permission: Permission,
-    ) -> Result<(), Denied> {
+    ) -> Result<Option<TokenHash>, Denied> {
         if self.0.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let bearer = authorization
             .and_then(bearer_of)
@@ -80,7 +84,7 @@ impl Tokens {
         }
         let token = found.ok_or(Denied::Unauthenticated)?;
         if token.permissions.contains(&permission) {
-            Ok(())
+            Ok(Some(token.sha256))
         } else {
             Err(Denied::Forbidden)
         }
@@ -112,16 +116,17 @@ mod tests {
     #[test]
     fn without_tokens_everybody_may_do_everything() {
         let open = Tokens::default();
-        assert_eq!(open.allow(None, Permission::Operate), Ok(()));
-        assert_eq!(open.allow(Some(b"Basic x"), Permission::Lock), Ok(()));
+        assert_eq!(open.allow(None, Permission::Operate), Ok(None));
+        assert_eq!(open.allow(Some(b"Basic x"), Permission::Lock), Ok(None));
     }
 
     #[test]
     fn a_token_allows_what_it_lists_and_nothing_else() {
         let known = tokens();
         let ask = |header: &str, permission| known.allow(Some(header.as_bytes()), permission);
-        assert_eq!(ask("Bearer worker", Permission::Lock), Ok(()));
-        assert_eq!(ask("bearer  reader ", Permission::Read), Ok(()));
+        let hash = |text: &str| Ok(Some(Sha256::digest(text).into()));
+        assert_eq!(ask("Bearer worker", Permission::Lock), hash("worker"));
+        assert_eq!(ask("bearer  reader ", Permission::Read), hash("reader"));
         assert_eq!(
             ask("Bearer reader", Permission::Lock),
             Err(Denied::Forbidden)

@@ -1,4 +1,4 @@
-//! What came in, read strictly: path, query, key and body.
+//! What came in, read strictly: path, key and body.
 //!
 //! A misspelt field that is silently ignored is a lock taken on other terms than its caller
 //! believes. So whatever the contract does not know is refused, and by name: unknown fields and
@@ -11,18 +11,21 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
-use axum::extract::{Query, Request};
-use axum::http::{Uri, header, request::Parts};
+use axum::extract::Request;
+use axum::http::{header, request::Parts};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use lockring_client::wire::header::{IDEMPOTENCY_KEY, LAST_EVENT_ID};
 use lockring_core::{LockName, MemberName, NameError, RequestId, RingName, SessionId, limits};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
+use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 
+use super::access::TokenHash;
 use super::error::Failure;
-use crate::service::{Consistency, Freshness, Key};
+use super::parameters::Parameters;
+use crate::service::Key;
 
 /// A request on its way to its handler.
 #[derive(Debug)]
@@ -31,11 +34,9 @@ pub(super) struct Ask {
     body: Body,
     /// The template of the call, whose parameters say where those of the path are.
     template: &'static str,
+    /// The hash of the caller's token, if tokens are configured.
+    pub(super) token: Option<TokenHash>,
 }
-
-/// The parameters of a query, taken one by one; what is left at the end was not known.
-#[derive(Debug)]
-pub(super) struct Parameters(Vec<(String, String)>);
 
 impl Ask {
     pub(super) fn new(request: Request, template: &'static str) -> Self {
@@ -44,6 +45,7 @@ impl Ask {
             parts,
             body,
             template,
+            token: None,
         }
     }
 
@@ -97,6 +99,38 @@ impl Ask {
         }
     }
 
+    /// What a call is repeated under that opens a session. There is none yet that the key could
+    /// count in, so it counts for the bearer of the token: nobody can come by another's session
+    /// through guessing its key.
+    pub(super) fn opening_key(&self) -> Result<Key, Failure> {
+        let key = self.key()?;
+        let Some(token) = self.token else {
+            return Ok(key);
+        };
+        let Some(given) = self.parts.headers.get(IDEMPOTENCY_KEY) else {
+            return Ok(key);
+        };
+        let digest = Sha256::new()
+            .chain_update(token)
+            .chain_update(given)
+            .finalize();
+        let mut first = [0; 16];
+        first.copy_from_slice(&digest[..16]);
+        Ok(Key::Clients(RequestId::from_bits(u128::from_be_bytes(
+            first,
+        ))))
+    }
+
+    /// The first bytes of the hash of the caller's token, if tokens are configured.
+    pub(super) fn bearer(&self) -> Option<[u8; 4]> {
+        self.token.map(|[a, b, c, d, ..]| [a, b, c, d])
+    }
+
+    /// Whether the session in the path is named by the digits that others see, and which.
+    pub(super) fn first_digits(&self) -> Result<Option<u32>, Failure> {
+        Ok(first_digits(&self.segment("id")?))
+    }
+
     /// Behind which event a reader of a stream goes on.
     pub(super) fn last_event_id(&self) -> Option<String> {
         let id = self.parts.headers.get(LAST_EVENT_ID)?;
@@ -105,7 +139,7 @@ impl Ask {
 
     /// The parameters of the query.
     pub(super) fn parameters(&self) -> Result<Parameters, Failure> {
-        parameters(&self.parts.uri)
+        Parameters::of(&self.parts.uri)
     }
 
     /// Refuses a query where none is known.
@@ -116,6 +150,10 @@ impl Ask {
     /// The body, as JSON of this shape and nothing else; an absent body stands for `{}`.
     pub(super) async fn json<T: DeserializeOwned>(self, within: Duration) -> Result<T, Failure> {
         self.no_parameters()?;
+        self.body(within).await
+    }
+
+    async fn body<T: DeserializeOwned>(self, within: Duration) -> Result<T, Failure> {
         let json = self.parts.headers.get(header::CONTENT_TYPE).map(|value| {
             let value = value.to_str().unwrap_or_default();
             let essence = value.split(';').next().unwrap_or_default().trim();
@@ -133,10 +171,16 @@ impl Ask {
 
     /// Refuses a body where none is known; an empty JSON object is none.
     pub(super) async fn no_body(self, within: Duration) -> Result<(), Failure> {
+        self.no_parameters()?;
+        self.only_parameters(within).await
+    }
+
+    /// Refuses a body, of a call whose parameters were read.
+    pub(super) async fn only_parameters(self, within: Duration) -> Result<(), Failure> {
         if self.body.is_end_stream() {
-            return self.no_parameters();
+            return Ok(());
         }
-        self.json::<Nothing>(within).await.map(|_| ())
+        self.body::<Nothing>(within).await.map(|_| ())
     }
 
     /// A parameter in the path, decoded. A `/` in it is written `%2F`.
@@ -258,74 +302,6 @@ fn quoted_after<'a>(message: &'a str, words: &str) -> Option<&'a str> {
     message.strip_prefix(words)?.split('`').nth(1)
 }
 
-pub(super) fn parameters(uri: &Uri) -> Result<Parameters, Failure> {
-    if uri.query().is_none_or(str::is_empty) {
-        return Ok(Parameters(Vec::new()));
-    }
-    let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
-        .map_err(|error| Failure::Malformed(error.to_string()))?;
-    Ok(Parameters(pairs))
-}
-
-impl Parameters {
-    /// A parameter's text, if it was given.
-    pub(super) fn text(&mut self, name: &'static str) -> Result<Option<String>, Failure> {
-        let Some(at) = self.0.iter().position(|(given, _)| given == name) else {
-            return Ok(None);
-        };
-        let (_, value) = self.0.swap_remove(at);
-        match self.0.iter().any(|(given, _)| given == name) {
-            true => Err(Failure::invalid(name, value, "given once")),
-            false => Ok(Some(value)),
-        }
-    }
-
-    /// A parameter's number within its bounds, if it was given.
-    pub(super) fn number(
-        &mut self,
-        name: &'static str,
-        bounds: std::ops::RangeInclusive<u64>,
-    ) -> Result<Option<u64>, Failure> {
-        let text = self.text(name)?;
-        text.map(|text| number(name, &text, bounds)).transpose()
-    }
-
-    /// How many rows a page may have.
-    pub(super) fn rows(&mut self) -> Result<usize, Failure> {
-        let rows = self.number("limit", 1..=limits::PAGE_ROWS_MAX as u64)?;
-        Ok(rows.map_or(limits::PAGE_ROWS_DEFAULT, |rows| {
-            usize::try_from(rows).expect("it is within the bound")
-        }))
-    }
-
-    /// How fresh a read must be.
-    pub(super) fn freshness(&mut self) -> Result<Freshness, Failure> {
-        let consistency = match self.text("consistency")?.as_deref() {
-            None | Some("linearizable") => Consistency::Linearizable,
-            Some("stale") => Consistency::Stale,
-            Some(other) => {
-                return Err(Failure::invalid(
-                    "consistency",
-                    other,
-                    "one of linearizable, stale",
-                ));
-            }
-        };
-        Ok(Freshness {
-            consistency,
-            min_revision: self.number("min_revision", 0..=u64::MAX)?,
-        })
-    }
-
-    /// Refuses what was not taken.
-    pub(super) fn end(self) -> Result<(), Failure> {
-        match self.0.into_iter().next() {
-            None => Ok(()),
-            Some((name, value)) => Err(Failure::invalid(name, value, "no such parameter")),
-        }
-    }
-}
-
 /// A session's id in a field.
 pub(super) fn session_of(field: &'static str, id: &str) -> Result<SessionId, Failure> {
     SessionId::parse(id).map_err(|error| wrong_name(field, id, &error))
@@ -336,7 +312,14 @@ pub(super) fn member_of(field: &'static str, name: &str) -> Result<MemberName, F
     MemberName::parse(name).map_err(|error| wrong_name(field, name, &error))
 }
 
-fn number(
+/// The first eight digits of a session's id, in place of the whole.
+pub(super) fn first_digits(id: &str) -> Option<u32> {
+    let lower = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    let digits = id.len() == 8 && id.bytes().all(lower);
+    digits.then(|| u32::from_str_radix(id, 16).ok()).flatten()
+}
+
+pub(super) fn number(
     field: &'static str,
     text: &str,
     bounds: std::ops::RangeInclusive<u64>,
@@ -351,7 +334,12 @@ fn number(
     }
 }
 
-pub(super) fn wrong_name(field: &'static str, value: &str, error: &NameError) -> Failure {
+pub(super) fn wrong_name(
+    field: impl Into<Cow<'static, str>>,
+    value: &str,
+    error: &NameError,
+) -> Failure {
+    let field = field.into();
     let bound = match error {
         NameError::Empty => "at least 1 byte".to_owned(),
         NameError::TooLong { bytes_max, .. } => format!("at most {bytes_max} bytes"),
@@ -360,9 +348,9 @@ pub(super) fn wrong_name(field: &'static str, value: &str, error: &NameError) ->
         NameError::NotVisible { .. } => "visible ASCII characters".to_owned(),
     };
     Failure::Invalid {
-        field: field.into(),
         value: value.to_owned(),
         detail: format!("`{field}` {error}"),
+        field,
         bound,
     }
 }
@@ -432,30 +420,6 @@ mod tests {
             let parsed = parse::<Acquire>(body);
             assert!(matches!(parsed, Err(Failure::Malformed(_))), "{body:?}");
         }
-    }
-
-    #[test]
-    fn a_query_is_read_strictly() {
-        let of = |query: &str| parameters(&format!("/x?{query}").parse().unwrap()).unwrap();
-        let mut all = of("limit=7&consistency=stale&min_revision=3");
-        assert_eq!(all.rows().unwrap(), 7);
-        assert_eq!(
-            all.freshness().unwrap(),
-            Freshness {
-                consistency: Consistency::Stale,
-                min_revision: Some(3)
-            }
-        );
-        all.end().unwrap();
-        assert_eq!(of("").rows().unwrap(), limits::PAGE_ROWS_DEFAULT);
-        assert_eq!(
-            of("prefix=a%2Fb+c").text("prefix").unwrap().unwrap(),
-            "a/b c"
-        );
-        assert_eq!(invalid(of("limit=0").rows()).2, "a number from 1 to 1000");
-        assert_eq!(invalid(of("limit=1&limit=2").rows()).2, "given once");
-        assert_eq!(invalid(of("colour=red").end()).0, "colour");
-        assert_eq!(invalid(of("consistency=x").freshness()).1, "x");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use axum::http::Method;
 use lockring_client::wire::route;
 
 use super::access::Permission;
+use super::ask::Ask;
 
 /// One call: what a method means at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,11 +18,19 @@ pub(super) enum Call {
     GetSession,
     RenewSession,
     CloseSession,
+    SessionEvents,
     ListLocks,
     GetLock,
     Acquire,
+    AcquireAll,
     Release,
+    SetValue,
+    Transfer,
+    Revoke,
+    Break,
     CheckFence,
+    LockHistory,
+    Events,
     ListRings,
     GetRing,
     ConfigureRing,
@@ -62,17 +71,25 @@ pub(super) struct Spec {
 }
 
 impl Call {
-    pub(super) const ALL: [Self; 35] = [
+    pub(super) const ALL: [Self; 43] = [
         Self::OpenSession,
         Self::ListSessions,
         Self::GetSession,
         Self::RenewSession,
         Self::CloseSession,
+        Self::SessionEvents,
         Self::ListLocks,
         Self::GetLock,
         Self::Acquire,
+        Self::AcquireAll,
         Self::Release,
+        Self::SetValue,
+        Self::Transfer,
+        Self::Revoke,
+        Self::Break,
         Self::CheckFence,
+        Self::LockHistory,
+        Self::Events,
         Self::ListRings,
         Self::GetRing,
         Self::ConfigureRing,
@@ -108,11 +125,19 @@ impl Call {
             Self::GetSession => get("get_session", route::SESSION, Some(Read)),
             Self::RenewSession => post("renew_session", route::SESSION_RENEW, Lock),
             Self::CloseSession => delete("close_session", route::SESSION, Lock),
+            Self::SessionEvents => get("session_events", route::SESSION_EVENTS, Some(Lock)),
             Self::ListLocks => get("list_locks", route::LOCKS, Some(Read)),
             Self::GetLock => get("get_lock", route::LOCK, Some(Read)),
             Self::Acquire => post("acquire", route::LOCK_ACQUIRE, Lock),
+            Self::AcquireAll => post("acquire_all", route::ACQUIRE, Lock),
             Self::Release => post("release", route::LOCK_RELEASE, Lock),
+            Self::SetValue => put("set_value", route::LOCK_VALUE, Lock),
+            Self::Transfer => post("transfer", route::LOCK_TRANSFER, Lock),
+            Self::Revoke => post("revoke", route::LOCK_REVOKE, Operate),
+            Self::Break => post("break", route::LOCK_BREAK, Operate),
             Self::CheckFence => get("check_fence", route::LOCK_CHECK, Some(Read)),
+            Self::LockHistory => get("lock_history", route::LOCK_HISTORY, Some(Read)),
+            Self::Events => get("events", route::EVENTS, Some(Read)),
             Self::ListRings => get("list_rings", route::RINGS, Some(Read)),
             Self::GetRing => get("get_ring", route::RING, Some(Read)),
             Self::ConfigureRing => put("configure_ring", route::RING, Lock),
@@ -138,6 +163,16 @@ impl Call {
             Self::OpenApi => get("openapi", route::OPENAPI, None),
             Self::Docs => get("docs", route::DOCS, None),
             Self::Ui => get("ui", route::UI, None),
+        }
+    }
+
+    /// What a token has to allow for this very request: that of an operator, to end a session that
+    /// is named by the digits that everybody sees.
+    pub(super) fn permission(self, ask: &Ask) -> Option<Permission> {
+        let by_digits = self == Self::CloseSession && matches!(ask.first_digits(), Ok(Some(_)));
+        match by_digits {
+            true => Some(Permission::Operate),
+            false => self.spec().permission,
         }
     }
 

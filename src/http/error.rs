@@ -13,7 +13,7 @@ use lockring_core::{ClusterTime, CycleStep, Limit, LockName, Mode, Refusal, Ring
 
 use super::Api;
 use super::access::{Denied, Permission};
-use super::locks::{holder, wire_mode};
+use super::locks::holder;
 use crate::service::ServiceError;
 
 /// When to ask again after a bound was reached, or nobody led: an election takes about as long.
@@ -178,6 +178,11 @@ fn service(error: ServiceError, api: &Api) -> Told {
     }
 }
 
+/// What a waiter is answered, as others are told of it.
+pub(super) fn code_of(refusal: &Refusal) -> ErrorCode {
+    refused(refusal.clone(), ClusterTime(0)).problem.code
+}
+
 fn refused(refusal: Refusal, now: ClusterTime) -> Told {
     match refusal {
         Refusal::Held { holders, queue, .. } => {
@@ -251,7 +256,7 @@ fn limit_mismatch(lock: &LockName, of: u32) -> Told {
 fn upgrade_conflict(lock: &LockName, mode: Mode) -> Told {
     let detail = format!("the session has `{lock}`, or waits for it: {mode}");
     let mut told = plain(ErrorCode::UpgradeConflict, detail);
-    told.problem.mode = Some(wire_mode(mode));
+    told.problem.mode = Some(mode.into());
     told
 }
 

@@ -35,7 +35,7 @@ use tower::Service as _;
 
 use super::Api;
 use super::error;
-use super::patience::{Bounds, Patient, Progress};
+use super::patience::{Answering, Bounds, Patient, Progress};
 
 /// The bytes of a request's line and headers. A lock's name of 512 bytes is 1536 when encoded.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
@@ -268,8 +268,7 @@ where
         let progress = Arc::clone(&progress);
         async move {
             let answer = answer.await;
-            progress.answer();
-            answer
+            answer.map(|answer| answer.map(|body| Answering::new(body, progress)))
         }
     });
     let connection = http1::Builder::new()

@@ -1,67 +1,12 @@
-//! Calls about locks.
+//! Locks as readers see them.
 
-use axum::http::StatusCode;
 use lockring_client::wire;
-use lockring_core::{ClusterTime, Fence, Holder, LockName, LockView, Mode, WaiterView, limits};
+use lockring_core::{ClusterTime, Fence, Holder, LockName, LockView, WaiterView};
 
 use super::Api;
-use super::ask::{Ask, session_of, wrong_name};
+use super::ask::{Ask, wrong_name};
 use super::error::Failure;
 use super::reply::Reply;
-use super::sessions::owner_of;
-use crate::service::{Acquire, Acquired, Answer, By, Granted};
-
-pub(super) async fn acquire(api: &Api, ask: Ask) -> Result<Reply, Failure> {
-    let key = ask.key()?;
-    let lock = ask.lock()?;
-    let body: wire::Acquire = ask.json(api.limits().body).await?;
-    let wait_ms = body.wait_ms.unwrap_or(0);
-    if wait_ms > limits::WAIT_MS_MAX {
-        let bound = format!("at most {}", limits::WAIT_MS_MAX);
-        return Err(Failure::invalid("wait_ms", wait_ms.to_string(), bound));
-    }
-    only_exclusive(&body)?;
-    let by = by(api, &body)?;
-    let asked = Acquire {
-        lock: lock.clone(),
-        by,
-        wait_ms,
-        key,
-    };
-    let Answer {
-        revision,
-        replayed,
-        body,
-    } = api.service().acquire(asked).await?;
-    Ok(match body {
-        Acquired::Granted(lease) => granted(&lock, lease, replayed).at(revision),
-        Acquired::Parked(parked) => {
-            let queued = wire::Queued {
-                ticket: parked.ticket,
-                position: parked.position,
-                retry_after_ms: 0,
-            };
-            Reply::json(&queued)
-                .status(StatusCode::ACCEPTED)
-                .key(parked.key)
-                .at(revision)
-        }
-    })
-}
-
-pub(super) async fn release(api: &Api, ask: Ask) -> Result<Reply, Failure> {
-    let key = ask.key()?;
-    let lock = ask.lock()?;
-    let body: wire::Release = ask.json(api.limits().body).await?;
-    let session = session_of("session", &body.session)?;
-    let fence = Fence::claimed(body.fence);
-    let answer = api.service().release(session, lock, fence, key).await?;
-    let released = wire::Released {
-        released: true,
-        replayed: answer.replayed,
-    };
-    Ok(Reply::json(&released).at(answer.revision))
-}
 
 pub(super) async fn get(api: &Api, ask: Ask) -> Result<Reply, Failure> {
     let lock = ask.lock()?;
@@ -77,7 +22,10 @@ pub(super) async fn get(api: &Api, ask: Ask) -> Result<Reply, Failure> {
             holders: Vec::new(),
             queue: Vec::new(),
             queue_total: 0,
+            holders_total: 0,
             highest_fence: None,
+            delayed_for_ms: None,
+            revoking: None,
         },
     };
     Ok(Reply::json(&seen).at(answer.revision))
@@ -131,66 +79,13 @@ pub(super) fn holder(holder: &Holder, now: ClusterTime) -> wire::Holder {
     wire::Holder {
         session: holder.session.short(),
         owner: holder.owner.as_str().to_owned(),
-        mode: wire_mode(holder.mode),
+        mode: holder.mode.into(),
         fence: holder.fence.number(),
         held_ms: now.ms_since(holder.since),
         expires_in_ms: holder.expires_at.ms_since(now),
         hold_ends_in_ms: holder.hold_until.map(|until| until.ms_since(now)),
         value: holder.value.as_deref().map(str::to_owned),
     }
-}
-
-/// A mode as the contract writes it.
-pub(super) fn wire_mode(mode: Mode) -> wire::Mode {
-    match mode {
-        Mode::Exclusive => wire::Mode::Exclusive,
-        Mode::Shared => wire::Mode::Shared,
-        Mode::Permits { count: permits, of } => wire::Mode::Permits { permits, of },
-    }
-}
-
-/// Who asks: a session that is open, or one that is opened with this TTL and owner.
-fn by(api: &Api, body: &wire::Acquire) -> Result<By, Failure> {
-    let Some(session) = &body.session else {
-        return Ok(By::OneLease {
-            ttl: api.service().ttl(body.ttl_ms)?,
-            owner: owner_of(body.owner.as_deref())?,
-        });
-    };
-    let ttl = body.ttl_ms.map(|ttl_ms| ("ttl_ms", ttl_ms.to_string()));
-    let owner = body.owner.clone().map(|owner| ("owner", owner));
-    if let Some((field, value)) = ttl.or(owner) {
-        let bound = "absent beside `session`: the session has its own";
-        return Err(Failure::invalid(field, value, bound));
-    }
-    Ok(By::Session(session_of("session", session)?))
-}
-
-/// What the contract has and this version of the machine has not is refused, not ignored.
-fn only_exclusive(body: &wire::Acquire) -> Result<(), Failure> {
-    let mode = body.mode.filter(|mode| *mode != wire::Mode::Exclusive);
-    let beyond = [
-        mode.map(|mode| ("mode", mode.to_string())),
-        body.max_hold_ms.map(|ms| ("max_hold_ms", ms.to_string())),
-        body.value.clone().map(|value| ("value", value)),
-    ];
-    match beyond.into_iter().flatten().next() {
-        None => Ok(()),
-        Some((field, value)) => Err(Failure::invalid(field, value, "not served by this version")),
-    }
-}
-
-fn granted(lock: &LockName, lease: Granted, replayed: bool) -> Reply {
-    let granted = wire::Granted {
-        lock: lock.as_str().to_owned(),
-        session: lease.session.to_string(),
-        mode: wire::Mode::Exclusive,
-        fence: lease.fence.number(),
-        expires_in_ms: lease.expires_in_ms,
-        hold_ends_in_ms: None,
-        replayed,
-    };
-    Reply::json(&granted).fence(lease.fence)
 }
 
 fn in_use(view: LockView, now: ClusterTime) -> wire::Lock {
@@ -203,7 +98,13 @@ fn in_use(view: LockView, now: ClusterTime) -> wire::Lock {
         holders: view.holders.iter().map(|row| holder(row, now)).collect(),
         queue: view.queue.iter().map(|row| waiter(row, now)).collect(),
         queue_total: view.queue_total,
+        holders_total: view.holders_total,
         highest_fence: view.highest_fence.map(Fence::number),
+        delayed_for_ms: view.delayed_until.map(|until| until.ms_since(now)),
+        revoking: view.revoking.map(|(deadline, reason)| wire::Revocation {
+            deadline_in_ms: deadline.ms_since(now),
+            reason: reason.to_string(),
+        }),
     }
 }
 
@@ -211,7 +112,7 @@ fn waiter(waiter: &WaiterView, now: ClusterTime) -> wire::Waiter {
     wire::Waiter {
         session: waiter.session.short(),
         owner: waiter.owner.as_str().to_owned(),
-        mode: wire_mode(waiter.mode),
+        mode: waiter.mode.into(),
         ticket: waiter.ticket,
         waited_ms: now.ms_since(waiter.since),
         ends_in_ms: waiter.until.ms_since(now),

@@ -10,15 +10,21 @@
 //! no boxed future and can be read from top to bottom.
 
 mod access;
+mod acquire;
 mod ask;
 mod calls;
 mod cluster;
 mod error;
+mod events;
+mod happened;
 mod health;
+mod leases;
 mod limits;
 mod locks;
 mod metrics;
 mod openapi;
+mod operator;
+mod parameters;
 mod patience;
 mod reply;
 mod ring_watch;
@@ -125,17 +131,18 @@ impl Api {
     async fn answer(&self, call: Call, request: Request) -> Response {
         let begun = Instant::now();
         let spec = call.spec();
-        let ask = Ask::new(request, spec.path);
-        let let_through = match spec.permission {
-            None => Ok(()),
+        let mut ask = Ask::new(request, spec.path);
+        let let_through = match call.permission(&ask) {
+            None => Ok(None),
             Some(permission) => self
                 .inner
                 .tokens
                 .allow(ask.authorization(), permission)
                 .map_err(|denied| Failure::Denied(denied, permission)),
         };
+        ask.token = *let_through.as_ref().unwrap_or(&None);
         let outcome = match let_through {
-            Ok(()) => guarded(self.hand_on(call, ask)).await,
+            Ok(_) => guarded(self.hand_on(call, ask)).await,
             Err(failure) => Err(failure),
         };
         let response = self.respond(outcome);
@@ -150,11 +157,19 @@ impl Api {
             Call::GetSession => sessions::get(self, ask).await,
             Call::RenewSession => sessions::renew(self, ask).await,
             Call::CloseSession => sessions::close(self, ask).await,
+            Call::SessionEvents => events::of_session(self, ask).await,
             Call::ListLocks => locks::list(self, ask).await,
             Call::GetLock => locks::get(self, ask).await,
-            Call::Acquire => locks::acquire(self, ask).await,
-            Call::Release => locks::release(self, ask).await,
+            Call::Acquire => acquire::one(self, ask).await,
+            Call::AcquireAll => acquire::all(self, ask).await,
+            Call::Release => leases::release(self, ask).await,
+            Call::SetValue => leases::set_value(self, ask).await,
+            Call::Transfer => leases::transfer(self, ask).await,
+            Call::Revoke => operator::revoke(self, ask).await,
+            Call::Break => operator::break_now(self, ask).await,
             Call::CheckFence => locks::check(self, ask).await,
+            Call::LockHistory => events::history(self, ask).await,
+            Call::Events => events::all(self, ask).await,
             Call::ListRings => rings::list(self, ask).await,
             Call::GetRing => rings::get(self, ask).await,
             Call::ConfigureRing => rings::configure(self, ask).await,

@@ -23,6 +23,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use axum::body::HttpBody as Body;
+use hyper::body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
@@ -47,9 +49,49 @@ impl Progress {
         self.begun.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Its answer is ready.
-    pub(super) fn answer(&self) {
+    /// Its answer is out of our hands.
+    fn answer(&self) {
         self.answered.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The body of an answer. As long as there is one, the client owes nothing: a stream of events may
+/// be silent for longer than a client may be between two requests.
+#[derive(Debug)]
+pub(super) struct Answering<B> {
+    body: B,
+    progress: Arc<Progress>,
+}
+
+impl<B> Answering<B> {
+    pub(super) fn new(body: B, progress: Arc<Progress>) -> Self {
+        Self { body, progress }
+    }
+}
+
+impl<B> Drop for Answering<B> {
+    fn drop(&mut self) {
+        self.progress.answer();
+    }
+}
+
+impl<B: Body + Unpin> Body for Answering<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

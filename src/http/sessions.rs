@@ -7,25 +7,34 @@ use lockring_core::{ClusterTime, LockName, Owner, SessionView, limits};
 use super::Api;
 use super::ask::{Ask, wrong_name};
 use super::error::Failure;
+use super::operator;
 use super::reply::Reply;
-use crate::service::SessionSeen;
+use crate::service::{Answer, Open, SessionSeen};
 
 pub(super) async fn open(api: &Api, ask: Ask) -> Result<Reply, Failure> {
-    let key = ask.key()?;
+    let key = ask.opening_key()?;
     let body: wire::OpenSession = ask.json(api.limits().body).await?;
     let ttl = api.service().ttl(body.ttl_ms)?;
     let owner = owner_of(body.owner.as_deref())?;
-    if let Some(delay) = body.lock_delay_ms.filter(|delay| *delay > 0) {
-        let bound = "0: delays are not served by this version";
-        return Err(Failure::invalid("lock_delay_ms", delay.to_string(), bound));
-    }
     let metadata = body.metadata.unwrap_or_default();
     if metadata.len() > limits::METADATA_BYTES_MAX {
         let bound = format!("at most {} bytes", limits::METADATA_BYTES_MAX);
         let value = format!("{} bytes", metadata.len());
         return Err(Failure::invalid("metadata", value, bound));
     }
-    let answer = api.service().open(ttl, owner, metadata, key).await?;
+    let lock_delay_ms = body.lock_delay_ms.unwrap_or(0);
+    if lock_delay_ms > limits::LOCK_DELAY_MS_MAX {
+        let bound = format!("at most {}", limits::LOCK_DELAY_MS_MAX);
+        let value = lock_delay_ms.to_string();
+        return Err(Failure::invalid("lock_delay_ms", value, bound));
+    }
+    let asked = Open {
+        ttl,
+        owner,
+        metadata,
+        lock_delay_ms,
+    };
+    let answer = api.service().open(asked, key).await?;
     let opened = wire::Opened {
         session: answer.body.session.to_string(),
         ttl_ms: answer.body.ttl.ms(),
@@ -84,16 +93,23 @@ pub(super) async fn list(api: &Api, ask: Ask) -> Result<Reply, Failure> {
     Ok(Reply::json(&page).at(answer.revision))
 }
 
+/// Its owner closes a session by its whole id, an operator ends it by the digits that others see.
 pub(super) async fn close(api: &Api, ask: Ask) -> Result<Reply, Failure> {
+    if let Some(first) = ask.first_digits()? {
+        return operator::end_session(api, ask, first).await;
+    }
     let key = ask.key()?;
     let session = ask.session()?;
     ask.no_body(api.limits().body).await?;
-    let answer = api.service().close(session, key).await?;
+    Ok(closed(api.service().close(session, key).await?))
+}
+
+pub(super) fn closed(answer: Answer<Vec<(LockName, u64)>>) -> Reply {
     let closed = wire::Closed {
         released: answer.body.into_iter().map(released).collect(),
         replayed: answer.replayed,
     };
-    Ok(Reply::json(&closed).at(answer.revision))
+    Reply::json(&closed).at(answer.revision)
 }
 
 /// An owner in a body.
@@ -133,7 +149,6 @@ fn row(view: SessionView, now: ClusterTime) -> wire::SessionRow {
 }
 
 fn whole(SessionSeen { view, now }: SessionSeen) -> wire::Session {
-    let mode = wire::Mode::Exclusive;
     wire::Session {
         session: view.session.to_string(),
         owner: view.owner.as_str().to_owned(),
@@ -145,7 +160,7 @@ fn whole(SessionSeen { view, now }: SessionSeen) -> wire::Session {
             .into_iter()
             .map(|lease| wire::Lease {
                 lock: lease.lock.as_str().to_owned(),
-                mode,
+                mode: lease.mode.into(),
                 fence: lease.fence.number(),
             })
             .collect(),
@@ -155,9 +170,11 @@ fn whole(SessionSeen { view, now }: SessionSeen) -> wire::Session {
             .into_iter()
             .map(|wait| wire::Wait {
                 lock: wait.lock.as_str().to_owned(),
-                mode,
+                mode: wait.mode.into(),
                 position: wait.position,
             })
             .collect(),
+        waits_total: view.waits_total,
+        lock_delay_ms: view.lock_delay_ms,
     }
 }

@@ -33,6 +33,8 @@ use crate::watch;
 
 /// How long a waiting call is parked: proxies in between commonly give up after 30 s.
 const POLL_WINDOW: Duration = Duration::from_secs(25);
+/// Streams of events that a node serves at a time. One that is read costs a wake-up an apply.
+const STREAMS_MAX: usize = 4096;
 /// How long the hand-over of leadership may take before the node goes without.
 const HAND_OVER_WITHIN: Duration = Duration::from_secs(2);
 
@@ -123,7 +125,7 @@ impl Node {
             listen: node.peer_listen.to_string(),
         })
         .await?;
-        let service = Service::start(replica.clone(), settings(&cluster));
+        let service = Service::start(replica.clone(), settings(&cluster, &history));
         let chronicle = AbortOnDropHandle::new(tokio::spawn(tell_leaders(replica.role())));
 
         let api = Api::new(service.clone(), http_options(&node));
@@ -263,7 +265,7 @@ fn founders(cluster: &ClusterConfig) -> Vec<Founder> {
     cluster.members.iter().map(founder).collect()
 }
 
-fn settings(cluster: &ClusterConfig) -> Settings {
+fn settings(cluster: &ClusterConfig, history: &Arc<History>) -> Settings {
     let ttl = |ms| Ttl::parse(ms).expect("the configuration is within the machine's bounds");
     Settings {
         cluster: cluster.id.clone(),
@@ -271,6 +273,8 @@ fn settings(cluster: &ClusterConfig) -> Settings {
         ttl_max: ttl(cluster.ttl_ms_max),
         ttl_default: ttl(cluster.ttl_ms_default),
         poll_window: POLL_WINDOW,
+        history: Some(Arc::clone(history)),
+        streams_max: STREAMS_MAX,
     }
 }
 

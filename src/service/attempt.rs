@@ -19,26 +19,20 @@ use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering;
 
 use lockring_core::{
-    Abandoned, Acquirer, Command, Fence, Grant, LockName, Machine, Op, Outcome, Queued, Refusal,
-    Reply, SessionId,
+    Acquirer, Command, Grant, GrantedAll, LockName, Machine, Mode, Op, Outcome, Queued, Refusal,
+    Reply, SessionId, Wants,
 };
 use tokio::time::{Sleep, sleep};
 
-use super::waiting::{Seat, Told};
+use super::vanished::Vanished;
+use super::waiting::{Seat, Told, Topic};
 use super::{
-    Acquired, Answer, COMMIT_WITHIN, Granted, Key, Parked, Service, ServiceError, repeatable,
+    Acquired, Answer, COMMIT_WITHIN, Granted, GrantedMany, Key, Parked, Service, ServiceError,
 };
 use crate::consensus::ProposeError;
 
 /// How often one call proposes its command again because it lost sight of what became of it.
 const ATTEMPTS_MAX: usize = 8;
-
-/// What is left of a call whose caller is gone.
-struct Vanished {
-    lock: LockName,
-    keyed: bool,
-    one_lease: bool,
-}
 
 type Proposal = Pin<Box<dyn Future<Output = Result<Reply, ProposeError>> + Send>>;
 
@@ -52,10 +46,29 @@ enum Stage {
     Parked { session: SessionId, attachment: u64 },
 }
 
+/// What an acquire is for.
+#[derive(Clone, Debug)]
+pub(super) enum Goal {
+    /// One lock.
+    One(LockName, Mode),
+    /// Many at once.
+    All(Wants),
+}
+
+impl Goal {
+    /// Where news of it is told.
+    fn topic(&self) -> Topic {
+        match self {
+            Self::One(lock, _) => Topic::Lock(lock.clone()),
+            Self::All(_) => Topic::Many,
+        }
+    }
+}
+
 /// One acquire on its way; dropping it undoes what its caller will not come back for.
 pub(super) struct Attempt<'a> {
     service: &'a Service,
-    lock: LockName,
+    goal: Goal,
     command: Command,
     one_lease: bool,
     keyed: bool,
@@ -74,11 +87,11 @@ enum Sight {
 }
 
 impl<'a> Attempt<'a> {
-    /// An acquire of `lock` by `command`, which holds it too; `told_key` is the key to tell a
+    /// An acquire with this goal by `command`, which has it too; `told_key` is the key to tell a
     /// caller that had none, should it have to come back.
     pub(super) fn new(
         service: &'a Service,
-        lock: LockName,
+        goal: Goal,
         command: Command,
         key: Key,
         told_key: Option<String>,
@@ -92,7 +105,7 @@ impl<'a> Attempt<'a> {
         );
         Self {
             service,
-            lock,
+            goal,
             command,
             one_lease,
             keyed: matches!(key, Key::Clients(_)),
@@ -108,6 +121,11 @@ impl<'a> Attempt<'a> {
             Outcome::Granted(grant) => {
                 Ok(self.service.granted(reply.revision, reply.replayed, &grant))
             }
+            Outcome::GrantedAll(all) => {
+                Ok(self
+                    .service
+                    .granted_all(reply.revision, reply.replayed, all))
+            }
             Outcome::Refused(refusal) => Err(refused(reply.revision, refusal)),
             other => Err(ServiceError::Mismatch(Box::new(other))),
         }
@@ -120,13 +138,16 @@ impl<'a> Attempt<'a> {
     ) -> Result<Answer<Acquired>, ServiceError> {
         let service = self.service;
         let mut window = pin!(sleep(service.inner.settings.poll_window));
-        let mut seat = service.inner.waiting.sit(session, self.lock.clone());
+        let mut seat = service.inner.waiting.sit(session, self.goal.topic());
         for _ in 0..ATTEMPTS_MAX {
             let reply = self.propose().await?;
             let place = match reply.outcome {
                 Outcome::Queued(place) => place,
                 Outcome::Granted(grant) => {
                     return Ok(service.granted(reply.revision, reply.replayed, &grant));
+                }
+                Outcome::GrantedAll(all) => {
+                    return Ok(service.granted_all(reply.revision, reply.replayed, all));
                 }
                 Outcome::Refused(refusal) => return Err(refused(reply.revision, refusal)),
                 other => return Err(ServiceError::Mismatch(Box::new(other))),
@@ -171,15 +192,26 @@ impl<'a> Attempt<'a> {
                 Some(Told::Granted { revision, grant }) => {
                     return Some(Ok(service.granted(revision, false, &grant)));
                 }
+                Some(Told::GrantedAll {
+                    revision,
+                    ticket,
+                    all,
+                }) if ticket == place.ticket => {
+                    return Some(Ok(service.granted_all(revision, false, all)));
+                }
                 Some(Told::Ended {
                     revision,
-                    refusal: Some(refusal),
-                }) => return Some(Err(refused(revision, refusal))),
-                // The session gave the place up, by another call: this one still wants it.
-                Some(Told::Ended { refusal: None, .. }) => return None,
+                    ticket,
+                    refusal,
+                }) if ticket == place.ticket => {
+                    // A place that the session gave up, by another call, this one still wants.
+                    return refusal.map(|refusal| Err(refused(revision, refusal)));
+                }
+                // Another place's.
+                Some(Told::GrantedAll { .. } | Told::Ended { .. }) => continue,
                 Some(Told::Lost) | None => {}
             }
-            match self.look(place.session) {
+            match self.look(&place) {
                 Sight::Waiting(seen) => place = seen,
                 Sight::Held(revision, grant) => {
                     return Some(Ok(service.granted(revision, false, &grant)));
@@ -192,27 +224,14 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    fn look(&self, session: SessionId) -> Sight {
-        self.service.inner.replica.view(|machine: &Machine| {
-            if let Some(place) = machine.place(session, &self.lock) {
-                return Sight::Waiting(place);
+    fn look(&self, place: &Queued) -> Sight {
+        let replica = &self.service.inner.replica;
+        match &self.goal {
+            Goal::One(lock, mode) => {
+                replica.view(|machine| look_at_one(machine, place.session, lock, *mode))
             }
-            let view = machine.lock(&self.lock);
-            let mut holders = view.iter().flat_map(|view| &view.holders);
-            match holders.find(|holder| holder.session == session) {
-                Some(holder) => Sight::Held(
-                    machine.revision(),
-                    Grant {
-                        session,
-                        mode: holder.mode,
-                        fence: holder.fence,
-                        hold_until: holder.hold_until,
-                        expires_at: holder.expires_at,
-                    },
-                ),
-                None => Sight::Gone,
-            }
-        })
+            Goal::All(wants) => replica.view(|machine| look_at_all(machine, place, wants)),
+        }
     }
 
     /// The answer to a caller that is to come back: at the end of the window, or because this node
@@ -254,75 +273,32 @@ impl<'a> Attempt<'a> {
 impl Service {
     /// What a caller that is granted `grant` is told.
     fn granted(&self, revision: u64, replayed: bool, grant: &Grant) -> Answer<Acquired> {
+        let now = self.inner.replica.now();
         Answer {
             revision,
             replayed,
             body: Acquired::Granted(Granted {
                 session: grant.session,
+                mode: grant.mode,
                 fence: grant.fence,
-                expires_in_ms: grant.expires_at.ms_since(self.inner.replica.now()),
+                expires_in_ms: grant.expires_at.ms_since(now),
+                hold_ends_in_ms: grant.hold_until.map(|until| until.ms_since(now)),
             }),
         }
     }
 
-    /// Undoes what a command came to whose caller is gone.
-    async fn undo(&self, call: Vanished, reply: Reply) {
-        match reply.outcome {
-            Outcome::Queued(place) => self.abandon(call, place.session, place.attachment).await,
-            // A session's own lease may be older than this call: only what was opened for the
-            // call alone certainly is not.
-            Outcome::Granted(grant) if call.one_lease && !call.keyed => {
-                self.give_back(call.lock, grant.session, grant.fence).await;
-            }
-            // Refused, or kept for the caller to come back to; nothing else answers an acquire.
-            Outcome::Granted(_)
-            | Outcome::Refused(_)
-            | Outcome::Opened { .. }
-            | Outcome::Renewed(_)
-            | Outcome::Closed { .. }
-            | Outcome::GrantedAll(_)
-            | Outcome::Abandoned(_)
-            | Outcome::Released
-            | Outcome::ValueSet
-            | Outcome::Transferred { .. }
-            | Outcome::Revoking { .. }
-            | Outcome::Broken { .. }
-            | Outcome::Ring(_) => {}
-        }
-    }
-
-    async fn abandon(&self, call: Vanished, session: SessionId, attachment: u64) {
-        let command = Command {
-            request: repeatable(),
-            op: Op::Abandon {
-                session,
-                lock: call.lock.clone(),
-                attachment,
-            },
-        };
-        match self.commit(command).await {
-            Ok(Answer {
-                body: Outcome::Abandoned(Abandoned::Lease(fence)),
-                ..
-            }) if !call.keyed => self.give_back(call.lock, session, fence).await,
-            Ok(_) => {}
-            // The place ends with its deadline or its session at the latest.
-            Err(error) => tracing::debug!(%error, "a vanished caller's place was not given up"),
-        }
-    }
-
-    async fn give_back(&self, lock: LockName, session: SessionId, fence: Fence) {
-        let command = Command {
-            request: repeatable(),
-            op: Op::Release {
-                session,
-                lock,
-                fence,
-            },
-        };
-        if let Err(error) = self.commit(command).await {
-            // The lease ends with its session at the latest.
-            tracing::debug!(%error, "a vanished caller's lease was not given back");
+    /// What a caller that is granted many is told.
+    fn granted_all(&self, revision: u64, replayed: bool, all: GrantedAll) -> Answer<Acquired> {
+        let now = self.inner.replica.now();
+        Answer {
+            revision,
+            replayed,
+            body: Acquired::GrantedAll(GrantedMany {
+                session: all.session,
+                leases: all.leases,
+                expires_in_ms: all.expires_at.ms_since(now),
+                hold_ends_in_ms: all.hold_until.map(|until| until.ms_since(now)),
+            }),
         }
     }
 }
@@ -335,7 +311,7 @@ impl Drop for Attempt<'_> {
         }
         let service = self.service.clone();
         let call = Vanished {
-            lock: self.lock.clone(),
+            goal: self.goal.clone(),
             keyed: self.keyed,
             one_lease: self.one_lease,
         };
@@ -355,6 +331,40 @@ impl Drop for Attempt<'_> {
         };
         let inner = &self.service.inner;
         inner.tasks.spawn_on(undo, &inner.runtime);
+    }
+}
+
+fn look_at_one(machine: &Machine, session: SessionId, lock: &LockName, mode: Mode) -> Sight {
+    if let Some(place) = machine.place(session, lock) {
+        return Sight::Waiting(place);
+    }
+    let view = machine.lock(lock);
+    let mut holders = view.iter().flat_map(|view| &view.holders);
+    // A holder that waited to change its mode may still be what it was.
+    match holders.find(|holder| holder.session == session && holder.mode == mode) {
+        Some(holder) => Sight::Held(
+            machine.revision(),
+            Grant {
+                session,
+                mode,
+                fence: holder.fence,
+                expires_at: holder.expires_at,
+                hold_until: holder.hold_until,
+            },
+        ),
+        None => Sight::Gone,
+    }
+}
+
+/// A place that is gone is asked for again under its request id, and what became of it is told.
+fn look_at_all(machine: &Machine, place: &Queued, wants: &Wants) -> Sight {
+    let places = wants
+        .iter()
+        .filter_map(|want| machine.place(place.session, &want.lock))
+        .filter(|seen| seen.ticket == place.ticket);
+    match places.max_by_key(|seen| seen.position) {
+        Some(seen) => Sight::Waiting(seen),
+        None => Sight::Gone,
     }
 }
 

@@ -11,7 +11,7 @@ use lockring_core::What;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use super::Service;
-use super::waiting::Told;
+use super::waiting::{Told, Topic};
 use crate::consensus::News;
 
 /// Runs until the service stops or the replica does.
@@ -51,18 +51,36 @@ fn dispatch(service: &Service, news: &News) {
     for event in &news.events {
         match &event.what {
             What::Granted { lock, grant, .. } => {
-                waiting.tell(grant.session, lock, || Told::Granted {
+                waiting.tell(grant.session, Topic::Lock(lock.clone()), || Told::Granted {
                     revision: event.revision,
                     grant: grant.clone(),
+                });
+            }
+            What::GrantedAll { ticket, all } => {
+                waiting.tell(all.session, Topic::Many, || Told::GrantedAll {
+                    revision: event.revision,
+                    ticket: *ticket,
+                    all: all.clone(),
                 });
             }
             What::WaitEnded {
                 lock,
                 session,
-                ticket: _,
+                ticket,
                 refusal,
-            } => waiting.tell(*session, lock, || Told::Ended {
+            } => waiting.tell(*session, Topic::Lock(lock.clone()), || Told::Ended {
                 revision: event.revision,
+                ticket: *ticket,
+                refusal: refusal.clone(),
+            }),
+            What::WaitAllEnded {
+                session,
+                ticket,
+                locks: _,
+                refusal,
+            } => waiting.tell(*session, Topic::Many, || Told::Ended {
+                revision: event.revision,
+                ticket: *ticket,
                 refusal: refusal.clone(),
             }),
             // The places of a session that ends are told by their own events; nobody is parked
@@ -70,8 +88,6 @@ fn dispatch(service: &Service, news: &News) {
             What::SessionOpened { .. }
             | What::SessionEnded { .. }
             | What::Ended { .. }
-            | What::GrantedAll { .. }
-            | What::WaitAllEnded { .. }
             | What::RevokeRequested { .. }
             | What::ValueSet { .. }
             | What::Ring(_) => {}

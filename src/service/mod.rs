@@ -9,15 +9,21 @@
 //! caller had asked for. What lives here and not above: every bound of time, so that no caller
 //! waits for ever on a cluster that has no leader.
 
+mod acquire;
 mod attempt;
 mod cluster;
 mod error;
 mod feed;
+mod history;
+mod leases;
 mod locks;
+mod operator;
 mod pacemaker;
 mod rings;
 mod sessions;
+mod vanished;
 mod waiting;
+mod watching;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,20 +31,27 @@ use std::time::Duration;
 
 use lockring_core::{ClusterTime, Command, Counts, Machine, Outcome, RequestId, SessionId, Ttl};
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::chance;
 use crate::consensus::{Replica, Standing};
+use crate::storage::history::History;
 use crate::watch;
 
 pub use crate::consensus::{Figures, MemberRole, MemberStatus, Role};
 
+pub use acquire::{Acquire, AcquireAll, Acquired, By, Granted, GrantedMany, Parked};
 pub use cluster::{ClusterView, NodeView};
 pub use error::ServiceError;
-pub use locks::{Acquire, Acquired, By, Checked, Granted, LockSeen, LocksPage, Parked};
+pub use history::{Gap, HistoryPage};
+pub use leases::Lease;
+pub use locks::{Checked, LockSeen, LocksPage};
+pub use operator::Revoking;
 pub use rings::{Foreseen, LookedUp, Moved, RingWatch};
-pub use sessions::{Opened, SessionSeen, SessionsPage};
+pub use sessions::{Open, Opened, SessionSeen, SessionsPage};
+pub use watching::{Noticed, Place, SessionNews, SessionWatch, Subject, Watch};
 
 use pacemaker::Renewals;
 use rings::Rings;
@@ -65,6 +78,10 @@ pub struct Settings {
     /// How long a waiting call is parked before it is told to come back. 25 s: proxies in between
     /// commonly give up on a silent answer after 30.
     pub poll_window: Duration,
+    /// What happened, as far as this node keeps it.
+    pub history: Option<Arc<History>>,
+    /// Streams of events that this node serves at a time.
+    pub streams_max: usize,
 }
 
 /// The use cases of one node. Cheap to clone.
@@ -85,6 +102,8 @@ struct Inner {
     tasks: TaskTracker,
     runtime: Handle,
     stopping: CancellationToken,
+    /// Streams of events that may still be begun.
+    streams: Arc<Semaphore>,
 }
 
 /// An answer, with the number of the command that gave it or of the state that it shows.
@@ -149,6 +168,7 @@ impl Service {
         let service = Self {
             inner: Arc::new(Inner {
                 replica: replica.clone(),
+                streams: Arc::new(Semaphore::new(settings.streams_max)),
                 settings,
                 waiting: Waiting::default(),
                 rings: Rings::default(),

@@ -1,11 +1,24 @@
 //! Sessions: open, renew, get, list, close.
 
 use lockring_core::{
-    ClusterTime, Command, Gone, LockName, NewSession, Op, Outcome, Owner, Refusal, Renewal,
-    SessionId, SessionView, Ttl,
+    ClusterTime, Gone, LockName, NewSession, Op, Outcome, Owner, Refusal, Renewal, SessionId,
+    SessionView, Ttl,
 };
 
 use super::{Answer, Freshness, Key, Service, ServiceError, draw_session};
+
+/// A session to be opened.
+#[derive(Clone, Debug)]
+pub struct Open {
+    /// Its TTL.
+    pub ttl: Ttl,
+    /// Who opens it.
+    pub owner: Owner,
+    /// What to list it with.
+    pub metadata: String,
+    /// For how long nobody is granted a lock that it lost abnormally.
+    pub lock_delay_ms: u64,
+}
 
 /// A session that is open.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,25 +56,15 @@ impl Service {
     ///
     /// # Errors
     /// [`ServiceError`].
-    pub async fn open(
-        &self,
-        ttl: Ttl,
-        owner: Owner,
-        metadata: String,
-        key: Key,
-    ) -> Result<Answer<Opened>, ServiceError> {
+    pub async fn open(&self, ask: Open, key: Key) -> Result<Answer<Opened>, ServiceError> {
         let session = NewSession {
             session: draw_session(),
-            ttl,
-            owner,
-            lock_delay_ms: 0,
-            metadata,
+            ttl: ask.ttl,
+            owner: ask.owner,
+            lock_delay_ms: ask.lock_delay_ms,
+            metadata: ask.metadata,
         };
-        let command = Command {
-            request: Some(key.request()),
-            op: Op::Open(session),
-        };
-        let answer = self.commit(command).await?;
+        let answer = self.commit_under(key, Op::Open(session)).await?;
         match answer.body {
             Outcome::Opened {
                 session,
@@ -169,11 +172,14 @@ impl Service {
         session: SessionId,
         key: Key,
     ) -> Result<Answer<Vec<(LockName, u64)>>, ServiceError> {
-        let command = Command {
-            request: Some(key.request()),
-            op: Op::Close { session },
-        };
-        let answer = self.commit(command).await?;
+        let answer = self.commit_under(key, Op::Close { session }).await?;
+        Self::closed(answer)
+    }
+
+    /// What the end of a session is answered with.
+    pub(super) fn closed(
+        answer: Answer<Outcome>,
+    ) -> Result<Answer<Vec<(LockName, u64)>>, ServiceError> {
         match answer.body {
             Outcome::Closed { released } => Ok(Answer {
                 revision: answer.revision,
@@ -188,7 +194,7 @@ impl Service {
     }
 }
 
-fn gone(revision: u64, session: SessionId, cause: Gone) -> ServiceError {
+pub(super) fn gone(revision: u64, session: SessionId, cause: Gone) -> ServiceError {
     ServiceError::Refused {
         revision,
         refusal: Refusal::SessionGone { session, cause },
@@ -196,12 +202,12 @@ fn gone(revision: u64, session: SessionId, cause: Gone) -> ServiceError {
 }
 
 /// The first 32 bits of an id: the eight digits that others may see.
-fn first_of(session: SessionId) -> u32 {
+pub(super) fn first_of(session: SessionId) -> u32 {
     u32::from_str_radix(&session.short(), 16).expect("eight hexadecimal digits are 32 bits")
 }
 
 /// The last id that begins with these 32 bits.
-fn last_with(first: u32) -> SessionId {
+pub(super) fn last_with(first: u32) -> SessionId {
     SessionId::from_bits((u128::from(first) << 96) | (u128::MAX >> 32))
 }
 

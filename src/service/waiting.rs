@@ -12,14 +12,23 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use lockring_core::{Grant, LockName, Refusal, SessionId};
+use lockring_core::{Grant, GrantedAll, LockName, Refusal, SessionId};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 /// News kept for a caller whose proposal has not returned yet; beyond it, the caller looks.
 const TOLD_MAX: usize = 8;
 
-type Seats = BTreeMap<(SessionId, LockName), Vec<Arc<Slot>>>;
+type Seats = BTreeMap<(SessionId, Topic), Vec<Arc<Slot>>>;
+
+/// What a session waits for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Topic {
+    /// One lock.
+    Lock(LockName),
+    /// Many locks at once. It may wait for several such sets: each has its ticket.
+    Many,
+}
 
 /// All parked calls of this node.
 #[derive(Debug, Default)]
@@ -33,9 +42,16 @@ pub(super) struct Waiting {
 pub(super) enum Told {
     /// The lease is its session's.
     Granted { revision: u64, grant: Grant },
+    /// All leases are its session's.
+    GrantedAll {
+        revision: u64,
+        ticket: u64,
+        all: GrantedAll,
+    },
     /// The place is gone; `None` if the session gave it up itself.
     Ended {
         revision: u64,
+        ticket: u64,
         refusal: Option<Refusal>,
     },
     /// Something may have been missed.
@@ -46,7 +62,7 @@ pub(super) enum Told {
 #[derive(Debug)]
 pub(super) struct Seat<'a> {
     waiting: &'a Waiting,
-    key: (SessionId, LockName),
+    key: (SessionId, Topic),
     slot: Arc<Slot>,
 }
 
@@ -63,11 +79,11 @@ struct Inbox {
 }
 
 impl Waiting {
-    /// Takes a seat for news of this session and lock.
-    pub(super) fn sit(&self, session: SessionId, lock: LockName) -> Seat<'_> {
+    /// Takes a seat for news of what this session waits for.
+    pub(super) fn sit(&self, session: SessionId, topic: Topic) -> Seat<'_> {
         let seat = Seat {
             waiting: self,
-            key: (session, lock),
+            key: (session, topic),
             slot: Arc::default(),
         };
         self.parked.fetch_add(1, Ordering::SeqCst);
@@ -81,9 +97,9 @@ impl Waiting {
     }
 
     /// Tells all that sit there; `news` is made only if somebody does.
-    pub(super) fn tell(&self, session: SessionId, lock: &LockName, news: impl Fn() -> Told) {
+    pub(super) fn tell(&self, session: SessionId, topic: Topic, news: impl Fn() -> Told) {
         let seats = self.seats.lock();
-        for slot in seats.get(&(session, lock.clone())).into_iter().flatten() {
+        for slot in seats.get(&(session, topic)).into_iter().flatten() {
             slot.tell(news());
         }
     }
@@ -113,7 +129,9 @@ impl Slot {
     fn take(&self, since: u64) -> Option<Told> {
         let mut inbox = self.inbox.lock();
         inbox.told.retain(|told| match told {
-            Told::Granted { revision, .. } | Told::Ended { revision, .. } => *revision > since,
+            Told::Granted { revision, .. }
+            | Told::GrantedAll { revision, .. }
+            | Told::Ended { revision, .. } => *revision > since,
             Told::Lost => true,
         });
         if !inbox.told.is_empty() {
@@ -179,6 +197,10 @@ mod tests {
         SessionId::from_bits(number)
     }
 
+    fn topic() -> Topic {
+        Topic::Lock(LockName::parse("l").unwrap())
+    }
+
     fn granted(revision: u64) -> Told {
         Told::Granted {
             revision,
@@ -194,41 +216,41 @@ mod tests {
 
     #[tokio::test]
     async fn news_of_an_earlier_place_is_not_taken_for_this_one() {
-        let (waiting, lock) = (Waiting::default(), LockName::parse("l").unwrap());
+        let (waiting, lock) = (Waiting::default(), topic());
         let seat = waiting.sit(session(1), lock.clone());
         for revision in [4, 7, 9] {
-            waiting.tell(session(1), &lock, || granted(revision));
+            waiting.tell(session(1), lock.clone(), || granted(revision));
         }
-        waiting.tell(session(2), &lock, || granted(8));
+        waiting.tell(session(2), lock.clone(), || granted(8));
         assert_eq!(seat.news(5).await, granted(7));
         assert_eq!(seat.news(5).await, granted(9));
     }
 
     #[tokio::test]
     async fn what_overflows_is_looked_for() {
-        let (waiting, lock) = (Waiting::default(), LockName::parse("l").unwrap());
+        let (waiting, lock) = (Waiting::default(), topic());
         let seat = waiting.sit(session(1), lock.clone());
         for revision in 0..=TOLD_MAX as u64 {
-            waiting.tell(session(1), &lock, || granted(revision));
+            waiting.tell(session(1), lock.clone(), || granted(revision));
         }
         assert_eq!(seat.news(TOLD_MAX as u64).await, Told::Lost);
     }
 
     #[tokio::test]
     async fn a_seat_that_moves_has_to_look_and_hears_at_its_new_place() {
-        let (waiting, lock) = (Waiting::default(), LockName::parse("l").unwrap());
+        let (waiting, lock) = (Waiting::default(), topic());
         let mut seat = waiting.sit(session(1), lock.clone());
         seat.move_to(session(1));
         seat.move_to(session(2));
         assert_eq!(seat.news(0).await, Told::Lost);
-        waiting.tell(session(1), &lock, || granted(3));
-        waiting.tell(session(2), &lock, || granted(4));
+        waiting.tell(session(1), lock.clone(), || granted(3));
+        waiting.tell(session(2), lock.clone(), || granted(4));
         assert_eq!(seat.news(0).await, granted(4));
     }
 
     #[tokio::test]
     async fn everybody_is_told_of_a_loss_and_nobody_who_left_is_kept() {
-        let (waiting, lock) = (Waiting::default(), LockName::parse("l").unwrap());
+        let (waiting, lock) = (Waiting::default(), topic());
         let first = waiting.sit(session(1), lock.clone());
         let second = waiting.sit(session(1), lock.clone());
         waiting.lose_all();

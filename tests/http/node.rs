@@ -11,6 +11,7 @@ use lockring::network::{Identity, Limits, Memory};
 use lockring::service::{Service, Settings};
 use lockring::storage::Poison;
 use lockring::storage::disk::{Disk, RealDisk};
+use lockring::storage::history::{self, History};
 use lockring::storage::snapshots::Snapshots;
 use lockring::storage::wal::{self, FileCare, Wal};
 use lockring_core::{NodeId, Ttl};
@@ -21,6 +22,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::raw::{Answer, raw, request};
+
+/// Streams that a node of these tests serves at a time.
+pub(crate) const STREAMS_MAX: usize = 20;
 
 /// A node and where it is reached.
 pub(crate) struct Node {
@@ -38,6 +42,20 @@ impl Node {
         Self::with(http::Options::default(), Duration::from_secs(25)).await
     }
 
+    /// The same with a history that keeps only so many events.
+    pub(crate) async fn forgetful(events_max: u64) -> Self {
+        let keeps = history::Options {
+            events_max,
+            lock_events_max: events_max,
+            ..history::Options::default()
+        };
+        let window = Duration::from_secs(25);
+        let network = Memory::new();
+        let node = Self::keeping(keeps, 1, &[1], &network, http::Options::default(), window).await;
+        node.leads().await;
+        node
+    }
+
     /// The same with other options and another poll window.
     pub(crate) async fn with(options: http::Options, poll_window: Duration) -> Self {
         let node = Self::of(1, &[1], &Memory::new(), options, poll_window).await;
@@ -53,16 +71,33 @@ impl Node {
         options: http::Options,
         poll_window: Duration,
     ) -> Self {
+        let keeps = history::Options::default();
+        Self::keeping(keeps, id, founders, network, options, poll_window).await
+    }
+
+    async fn keeping(
+        keeps: history::Options,
+        id: NodeId,
+        founders: &[NodeId],
+        network: &Memory,
+        options: http::Options,
+        poll_window: Duration,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
         let directory = TempDir::new().unwrap();
-        let replica = replica(id, founders, network, at, &directory).await;
+        let path = directory.path().join("history");
+        let history = History::open(&path, keeps).unwrap();
+        let history = Arc::new(history);
+        let replica = replica(id, founders, network, at, &directory, &history).await;
         let settings = Settings {
             cluster: "test".into(),
             ttl_min: Ttl::parse(500).unwrap(),
             ttl_max: Ttl::parse(60_000).unwrap(),
             ttl_default: Ttl::parse(10_000).unwrap(),
             poll_window,
+            history: Some(history),
+            streams_max: STREAMS_MAX,
         };
         let service = Service::start(replica.clone(), settings);
         let stop = CancellationToken::new();
@@ -161,6 +196,7 @@ async fn replica(
     network: &Memory,
     at: SocketAddr,
     directory: &TempDir,
+    history: &Arc<History>,
 ) -> Replica {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let options = wal::Options {
@@ -193,7 +229,7 @@ async fn replica(
         wal,
         recovered,
         snapshots,
-        history: None,
+        history: Some(Arc::clone(history)),
         transport: Arc::new(network.clone()),
         limits: Limits::default(),
         clock: ClusterClock::default(),

@@ -10,7 +10,7 @@ use super::node::Node;
 use super::raw::{read, request};
 use lockring::http::Options;
 use lockring::service::{Acquire, By, Key};
-use lockring_core::{LockName, Owner, Ttl};
+use lockring_core::{LockName, Mode, Owner, Ttl};
 
 const WAIT: &str = r#"{"wait_ms":20000}"#;
 
@@ -140,7 +140,10 @@ async fn vanish(node: &Node, lock: &str, wait_ms: u64) {
             ttl: Ttl::parse(60_000).unwrap(),
             owner: Owner::default(),
         },
+        mode: Mode::Exclusive,
         wait_ms,
+        max_hold_ms: None,
+        value: String::new(),
         key: Key::Absent,
     };
     let mut call = Box::pin(node.service.acquire(ask));

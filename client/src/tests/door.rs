@@ -226,6 +226,9 @@ impl Cluster {
                 .collect(),
             queue_total: view.as_ref().map_or(0, |view| view.queue_total),
             highest_fence: None,
+            holders_total: 0,
+            delayed_for_ms: None,
+            revoking: None,
         };
         written(200, &lock)
     }
@@ -252,6 +255,8 @@ impl Cluster {
             leases: view.leases.iter().map(lease).collect(),
             leases_total: view.leases_total,
             waits: Vec::new(),
+            waits_total: 0,
+            lock_delay_ms: 0,
         };
         written(200, &shown)
     }

@@ -48,12 +48,18 @@ pub struct Event {
     /// What the operator who did it said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// `value_set`: what the lease is seen with now; absent if with nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
     /// `transferred`: the first eight digits of the session that has the lock now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
     /// `revoke_requested`: when what is still held is broken, in milliseconds of cluster time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_ms: Option<u64>,
+    /// `wait_ended` of a wait for many locks: which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locks: Option<Vec<String>>,
     /// `wait_ended`: the id of the place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket: Option<u64>,
@@ -83,6 +89,8 @@ pub enum EventKind {
     Changed,
     /// The holder of a lease is asked to give it up.
     RevokeRequested,
+    /// A holder changed what its lease is seen with.
+    ValueSet,
     /// A place in a queue ended without a grant.
     WaitEnded,
     /// A session was opened.
@@ -231,6 +239,8 @@ pub enum SessionEvent {
     RevokeRequested {
         /// Which.
         lock: String,
+        /// The number of the session's lease.
+        fence: u64,
         /// Why.
         reason: String,
         /// When the lease is broken if it is still held.
@@ -259,6 +269,33 @@ pub enum SessionEvent {
     },
 }
 
+impl Event {
+    /// An event with the fields that every one has; whoever tells it adds what its kind needs.
+    #[must_use]
+    pub const fn new(revision: u64, event: EventKind, at_ms: u64, wall_ms: u64) -> Self {
+        Self {
+            revision,
+            event,
+            at_ms,
+            wall_ms,
+            lock: None,
+            session: None,
+            owner: None,
+            mode: None,
+            fence: None,
+            cause: None,
+            gone: None,
+            reason: None,
+            value: None,
+            to: None,
+            deadline_ms: None,
+            locks: None,
+            ticket: None,
+            code: None,
+        }
+    }
+}
+
 impl EventKind {
     /// The kind as it is written, also in the `event:` line of a stream.
     #[must_use]
@@ -272,6 +309,7 @@ impl EventKind {
             Self::Transferred => "transferred",
             Self::Changed => "changed",
             Self::RevokeRequested => "revoke_requested",
+            Self::ValueSet => "value_set",
             Self::WaitEnded => "wait_ended",
             Self::SessionOpened => "session_opened",
             Self::SessionEnded => "session_ended",

@@ -3,8 +3,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Mode;
-
 /// Body of `POST /v1/locks/{name}/release`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -92,6 +90,8 @@ pub struct Revoke {
 pub struct Revoking {
     /// When what they still hold is broken.
     pub deadline_in_ms: u64,
+    /// How many leases there were; none if the lock was free, and then nothing is left to do.
+    pub leases: u32,
     /// Whether an earlier call with the same key did it.
     #[serde(default)]
     pub replayed: bool,
@@ -110,23 +110,9 @@ pub struct Break {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Broken {
-    /// The leases that were in force; none if the lock was free.
-    pub broken: Vec<BrokenLease>,
+    /// How many leases there were; none if the lock was free.
+    pub leases: u32,
     /// Whether an earlier call with the same key did it.
     #[serde(default)]
     pub replayed: bool,
-}
-
-/// A lease that an operator ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct BrokenLease {
-    /// The first eight digits of the session that held it.
-    pub session: String,
-    /// Who that said it was.
-    pub owner: String,
-    /// How it was shared.
-    pub mode: Mode,
-    /// Its number.
-    pub fence: u64,
 }

@@ -59,8 +59,27 @@ pub struct Lock {
     /// How many wait in all.
     #[serde(default)]
     pub queue_total: u32,
+    /// How many hold it in all.
+    #[serde(default)]
+    pub holders_total: u32,
     /// The fence of its newest lease; null when it is free, for then nothing is remembered of it.
     pub highest_fence: Option<u64>,
+    /// For how long nobody is granted it, after an abnormal loss.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delayed_for_ms: Option<u64>,
+    /// That its holders are asked to give it up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoking: Option<Revocation>,
+}
+
+/// An operator's wish that holders have not fulfilled yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Revocation {
+    /// When the leases end that are left.
+    pub deadline_in_ms: u64,
+    /// Why.
+    pub reason: String,
 }
 
 /// A holder as others see it.

@@ -48,12 +48,11 @@ pub use events::{
     SessionEvent, SessionEventsQuery,
 };
 pub use leases::{
-    Break, Broken, BrokenLease, Release, Released, Revoke, Revoking, SetValue, Transfer,
-    Transferred, ValueSet,
+    Break, Broken, Release, Released, Revoke, Revoking, SetValue, Transfer, Transferred, ValueSet,
 };
 pub use locks::{
     Check, CheckQuery, Consistency, Holder, Lock, LockPage, LockState, LocksQuery, ReadQuery,
-    Waiter,
+    Revocation, Waiter,
 };
 pub use mode::Mode;
 pub use problem::{CONTENT_TYPE, CycleStep, GoneCause, Problem};

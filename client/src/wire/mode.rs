@@ -46,6 +46,27 @@ impl fmt::Display for Mode {
     }
 }
 
+impl From<lockring_core::Mode> for Mode {
+    fn from(mode: lockring_core::Mode) -> Self {
+        match mode {
+            lockring_core::Mode::Exclusive => Self::Exclusive,
+            lockring_core::Mode::Shared => Self::Shared,
+            lockring_core::Mode::Permits { count, of } => Self::Permits { permits: count, of },
+        }
+    }
+}
+
+/// Its numbers are the caller's to check, with [`lockring_core::Mode::fits`].
+impl From<Mode> for lockring_core::Mode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Exclusive => Self::Exclusive,
+            Mode::Shared => Self::Shared,
+            Mode::Permits { permits, of } => Self::Permits { count: permits, of },
+        }
+    }
+}
+
 impl Serialize for Mode {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         match self {
@@ -111,6 +132,7 @@ impl<'de> Visitor<'de> for Written {
 mod schema {
     use std::borrow::Cow;
 
+    use lockring_core::limits::PERMITS_MAX;
     use utoipa::openapi::schema::{
         AdditionalProperties, ObjectBuilder, OneOfBuilder, Schema, Type,
     };
@@ -128,7 +150,7 @@ mod schema {
                 ObjectBuilder::new()
                     .schema_type(SchemaType::new(Type::Integer))
                     .minimum(Some(1))
-                    .maximum(Some(u32::MAX))
+                    .maximum(Some(PERMITS_MAX))
             };
             let permits = ObjectBuilder::new()
                 .description(Some("A part of a capacity; `permits` is at most `of`."))

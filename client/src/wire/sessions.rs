@@ -69,6 +69,12 @@ pub struct Session {
     pub leases_total: u32,
     /// Its places in queues in the order of the names, the first 100.
     pub waits: Vec<Wait>,
+    /// How many places it has in all.
+    #[serde(default)]
+    pub waits_total: u32,
+    /// For how long nobody is granted a lock that it lost abnormally.
+    #[serde(default)]
+    pub lock_delay_ms: u64,
 }
 
 /// One lease of a session.

@@ -321,6 +321,8 @@ fn settings() -> Settings {
         ttl_max: ttl(60_000),
         ttl_default: ttl(10_000),
         poll_window: Duration::from_secs(25),
+        history: None,
+        streams_max: 16,
     }
 }
 
