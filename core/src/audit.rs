@@ -15,8 +15,9 @@ use alloc::vec::Vec;
 
 use crate::fence::Fence;
 use crate::limits::RINGS_MAX;
-use crate::lock::{Bundle, Lease, Lock, Mode, Waiter};
+use crate::lock::{Bundle, Lease, Lock, Waiter};
 use crate::machine::Machine;
+use crate::mode::Mode;
 use crate::name::{LockName, SessionId};
 use crate::ring::Ring;
 use crate::session::{Life, Session};

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::fence::Fence;
-use crate::lock::Mode;
+use crate::mode::Mode;
 use crate::name::{LockName, Owner, Reason, RequestId, SessionId};
 use crate::time::{ClusterTime, Stamp, Ttl};
 pub use ring::{Placement, RingOp};

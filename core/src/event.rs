@@ -20,7 +20,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::fence::Fence;
-use crate::lock::Mode;
+use crate::mode::Mode;
 use crate::name::{LockName, Owner, Reason, SessionId};
 use crate::outcome::{Gone, Grant, GrantedAll, Refusal};
 use crate::time::{ClusterTime, Deadline};

@@ -72,7 +72,7 @@
 //!
 //! # In which order to read
 //!
-//! `name`, `time`, `fence`, [`limits`]: the words. `command`, `outcome`, `event`, `view`: what
+//! `name`, `time`, `fence`, `mode`, [`limits`]: the words. `command`, `outcome`, `event`, `view`: what
 //! goes in, comes back, is told, is shown. `session`, `lock`, `deadlines`: the tables, which do
 //! not know each other, on pages from `paged`. `machine`: where they meet. `snapshot`, `digest`,
 //! `audit`: the whole as bytes, as a number, and whether it holds together.
@@ -93,6 +93,7 @@ mod fence;
 pub mod limits;
 mod lock;
 mod machine;
+mod mode;
 mod name;
 mod outcome;
 mod paged;
@@ -111,8 +112,8 @@ pub use command::{
 };
 pub use event::{Event, LeaseEnd, RingChange, RingEvent, What};
 pub use fence::Fence;
-pub use lock::Mode;
 pub use machine::{Applied, Machine};
+pub use mode::Mode;
 pub use name::{
     Addresses, LockName, MemberName, NameError, NodeId, Owner, Reason, RequestId, RingName,
     SessionId, Weight, WeightError, Zone,

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::fence::Fence;
-use crate::lock::Mode;
+use crate::mode::Mode;
 use crate::name::{LockName, Owner, SessionId};
 use crate::time::{Deadline, Ttl};
 pub use ring::{RingOutcome, RingRefusal};

@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::fence::Fence;
-use crate::lock::Mode;
+use crate::mode::Mode;
 use crate::name::{LockName, Owner, Reason, SessionId};
 use crate::outcome::{Holder, LeaseRow};
 use crate::time::{ClusterTime, Deadline, Ttl};

@@ -60,7 +60,7 @@ const FLOORS: &[(&str, &[&str])] = &[
 /// The order inside core: a module may use those above it in this list and those in its own line.
 const CORE: &[&[&str]] = &[
     &[
-        "limits", "name", "slot", "time", "fence", "digest", "paged", "planted",
+        "limits", "name", "slot", "time", "fence", "mode", "digest", "paged", "planted",
     ],
     &["command", "outcome", "event", "view"],
     TABLES,

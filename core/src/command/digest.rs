@@ -3,7 +3,7 @@
 use super::{Acquirer, NewSession, Op, Wants};
 use crate::digest::Digest;
 use crate::fence::Fence;
-use crate::lock::Mode;
+use crate::mode::Mode;
 use crate::name::{LockName, SessionId};
 
 impl Op {

@@ -7,7 +7,7 @@ use core::ops::Deref;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::LOCKS_PER_ACQUIRE_MAX;
-use crate::lock::Mode;
+use crate::mode::Mode;
 use crate::name::LockName;
 
 /// One of the locks that a call asks for together.

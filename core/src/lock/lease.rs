@@ -5,8 +5,8 @@ use alloc::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::Mode;
 use crate::fence::Fence;
+use crate::mode::Mode;
 use crate::name::SessionId;
 use crate::time::{ClusterTime, Deadline};
 

@@ -6,7 +6,6 @@
 
 mod bundle;
 mod lease;
-mod mode;
 mod queue;
 mod row;
 
@@ -20,7 +19,6 @@ use crate::paged::Paged;
 use crate::time::Deadline;
 pub(crate) use bundle::Bundle;
 pub(crate) use lease::{Lease, Terms};
-pub use mode::Mode;
 pub(crate) use queue::{Ask, Queue, Waiter, as_count};
 pub(crate) use row::{Lock, Revocation, Whole};
 

@@ -10,7 +10,7 @@ use alloc::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::Mode;
+use crate::mode::Mode;
 use crate::name::SessionId;
 use crate::time::{ClusterTime, Deadline};
 

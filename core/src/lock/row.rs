@@ -10,8 +10,9 @@ use core::slice;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Lease, Mode, Queue, Waiter, as_count};
+use super::{Lease, Queue, Waiter, as_count};
 use crate::fence::Fence;
+use crate::mode::Mode;
 use crate::name::{Reason, SessionId};
 use crate::time::Deadline;
 

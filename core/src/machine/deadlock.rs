@@ -29,7 +29,8 @@ use alloc::vec::Vec;
 
 use super::Machine;
 use crate::limits::DEADLOCK_STEPS_MAX;
-use crate::lock::{Lock, Mode, Queue, Waiter};
+use crate::lock::{Lock, Queue, Waiter};
+use crate::mode::Mode;
 use crate::name::{LockName, Owner, SessionId};
 use crate::outcome::{CycleStep, Refusal};
 
