@@ -2,9 +2,7 @@
 
 use super::{Acquirer, NewSession, Op, Wants};
 use crate::digest::Digest;
-use crate::fence::Fence;
 use crate::mode::Mode;
-use crate::name::{LockName, SessionId};
 
 impl Op {
     /// A number that only the same call has. The session that a call proposes to open does not
@@ -20,35 +18,7 @@ impl Op {
                 }
             }
             Self::Close { session } => digest.write_session(*session),
-            Self::Acquire {
-                by,
-                lock,
-                mode,
-                wait_ms,
-                max_hold_ms,
-                value,
-            } => {
-                match by {
-                    Acquirer::Session(session) => digest.write_session(*session),
-                    Acquirer::OneLease(new) => new.write_to(&mut digest),
-                }
-                digest.write_text(lock.as_str());
-                mode.write_to(&mut digest);
-                digest.write_number(*wait_ms);
-                write_option(*max_hold_ms, &mut digest);
-                digest.write_text(value);
-            }
-            Self::AcquireAll {
-                session,
-                wants,
-                wait_ms,
-                max_hold_ms,
-            } => {
-                digest.write_session(*session);
-                wants.write_to(&mut digest);
-                digest.write_number(*wait_ms);
-                write_option(*max_hold_ms, &mut digest);
-            }
+            Self::Acquire { .. } | Self::AcquireAll { .. } => self.write_acquire(&mut digest),
             Self::Abandon {
                 session,
                 lock,
@@ -67,28 +37,8 @@ impl Op {
                 wants.write_to(&mut digest);
                 digest.write_number(*attachment);
             }
-            Self::Release {
-                session,
-                lock,
-                fence,
-            } => write_lease(*session, lock, *fence, &mut digest),
-            Self::SetValue {
-                session,
-                lock,
-                fence,
-                value,
-            } => {
-                write_lease(*session, lock, *fence, &mut digest);
-                digest.write_text(value);
-            }
-            Self::Transfer {
-                session,
-                lock,
-                fence,
-                to,
-            } => {
-                write_lease(*session, lock, *fence, &mut digest);
-                digest.write_session(*to);
+            Self::Release { .. } | Self::SetValue { .. } | Self::Transfer { .. } => {
+                self.write_holder(&mut digest);
             }
             Self::Revoke {
                 lock,
@@ -110,6 +60,72 @@ impl Op {
             Self::Ring(op) => op.write_to(&mut digest),
         }
         digest.finish()
+    }
+
+    /// What asks for leases.
+    fn write_acquire(&self, digest: &mut Digest) {
+        if let Self::Acquire {
+            by,
+            lock,
+            mode,
+            wait_ms,
+            max_hold_ms,
+            value,
+        } = self
+        {
+            match by {
+                Acquirer::Session(session) => digest.write_session(*session),
+                Acquirer::OneLease(new) => new.write_to(digest),
+            }
+            digest.write_text(lock.as_str());
+            mode.write_to(digest);
+            digest.write_number(*wait_ms);
+            write_option(*max_hold_ms, digest);
+            digest.write_text(value);
+        } else if let Self::AcquireAll {
+            session,
+            wants,
+            wait_ms,
+            max_hold_ms,
+        } = self
+        {
+            digest.write_session(*session);
+            wants.write_to(digest);
+            digest.write_number(*wait_ms);
+            write_option(*max_hold_ms, digest);
+        }
+    }
+
+    /// What a holder does with its lease.
+    fn write_holder(&self, digest: &mut Digest) {
+        let (Self::Release {
+            session,
+            lock,
+            fence,
+        }
+        | Self::SetValue {
+            session,
+            lock,
+            fence,
+            ..
+        }
+        | Self::Transfer {
+            session,
+            lock,
+            fence,
+            ..
+        }) = self
+        else {
+            return;
+        };
+        digest.write_session(*session);
+        digest.write_text(lock.as_str());
+        digest.write_number(fence.number());
+        if let Self::SetValue { value, .. } = self {
+            digest.write_text(value);
+        } else if let Self::Transfer { to, .. } = self {
+            digest.write_session(*to);
+        }
     }
 
     /// A number for the operation; a call for one lease alone is another than a session's.
@@ -134,12 +150,6 @@ impl Op {
             Self::Ring(_) => 15,
         }
     }
-}
-
-fn write_lease(session: SessionId, lock: &LockName, fence: Fence, digest: &mut Digest) {
-    digest.write_session(session);
-    digest.write_text(lock.as_str());
-    digest.write_number(fence.number());
 }
 
 fn write_option(number: Option<u64>, digest: &mut Digest) {

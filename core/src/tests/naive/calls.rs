@@ -67,23 +67,26 @@ impl Naive {
                 fence,
                 to,
             } => self.transfer(*session, lock, fence.number(), *to, request),
+            Op::Revoke { .. } | Op::Break { .. } | Op::EndSession { .. } => {
+                self.operator(request, |naive| naive.operate(op))
+            }
+            Op::Ring(_) => unreachable!("rings have a naive observer of their own"),
+        }
+    }
+
+    fn operate(&mut self, op: &Op) -> Outcome {
+        match op {
             Op::Revoke {
                 lock,
                 reason,
                 deadline_ms,
             } => {
-                let until = self
-                    .clock
-                    .plus_ms((*deadline_ms).min(limits::REVOKE_MS_MAX));
-                self.operator(request, |naive| naive.revoke(lock, reason, until))
+                let deadline_ms = (*deadline_ms).min(limits::REVOKE_MS_MAX);
+                self.revoke(lock, reason, self.clock.plus_ms(deadline_ms))
             }
-            Op::Break { lock, reason } => {
-                self.operator(request, |naive| naive.break_lock(lock, reason))
-            }
-            Op::Ring(_) => unreachable!("rings have a naive observer of their own"),
-            Op::EndSession { session, reason } => {
-                self.operator(request, |naive| naive.end_session(*session, reason))
-            }
+            Op::Break { lock, reason } => self.break_lock(lock, reason),
+            Op::EndSession { session, reason } => self.end_session(*session, reason),
+            other => unreachable!("no operator asks {other:?}"),
         }
     }
 

@@ -273,6 +273,14 @@ pub(super) fn event(what: &What) -> String {
                 locks.join(",")
             )
         }
+        What::RevokeRequested { .. } | What::ValueSet { .. } => of_a_lease(what),
+        What::Ring(event) => ring::event(event),
+    }
+}
+
+/// What happens to a lease between its beginning and its end.
+fn of_a_lease(what: &What) -> String {
+    match what {
         What::RevokeRequested {
             lock,
             session,
@@ -295,7 +303,7 @@ pub(super) fn event(what: &What) -> String {
             name_of(*session),
             value.as_deref().unwrap_or_default()
         ),
-        What::Ring(event) => ring::event(event),
+        other => unreachable!("nothing of the kind: {other:?}"),
     }
 }
 
