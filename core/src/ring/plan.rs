@@ -46,10 +46,12 @@ pub(super) fn exact(base: &[Seat], shares: &[Share]) -> Vec<Seat> {
     }
     let mut table = base.to_vec();
     let mut has: BTreeMap<Seat, usize> = shares.iter().map(|(seat, _)| (*seat, 0)).collect();
-    for owner in &mut table {
-        match has.get_mut(owner) {
-            Some(slots) => *slots += 1,
-            None => *owner = NOBODY,
+    for (owner, runs) in runs_by_owner(base) {
+        for run in runs {
+            match has.get_mut(&owner) {
+                Some(slots) => *slots += run.len(),
+                None => table[run.begin..run.end].fill(NOBODY),
+            }
         }
     }
     let quotas = quotas(shares, &has);

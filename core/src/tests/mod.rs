@@ -5,6 +5,7 @@ mod forgetting;
 mod naive;
 mod planted;
 mod random;
+mod rings;
 mod scripts;
 mod snapshots;
 mod views;
