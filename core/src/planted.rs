@@ -25,6 +25,10 @@ pub enum Plant {
     NoTermGuard,
     /// A snapshot leaves out which calls were answered.
     ReplaysNotInSnapshot,
+    /// A ring's table changes under the number that it had before.
+    EpochNotBumped,
+    /// A slot that moves is the new owner's before the old one has released it.
+    TwoOwnersInAMove,
     /// Applying a release panics. No checker looks for this one: it shows that a
     /// node that cannot apply ends, and says so.
     PanicInApply,
@@ -32,13 +36,15 @@ pub enum Plant {
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::NoFenceCheck,
         Self::NoOwnerCheck,
         Self::WallClockFence,
         Self::GrantToExpired,
         Self::NoTermGuard,
         Self::ReplaysNotInSnapshot,
+        Self::EpochNotBumped,
+        Self::TwoOwnersInAMove,
         Self::PanicInApply,
     ];
 
@@ -52,6 +58,8 @@ impl Plant {
             Self::GrantToExpired => "grant-to-expired",
             Self::NoTermGuard => "no-term-guard",
             Self::ReplaysNotInSnapshot => "replays-not-in-snapshot",
+            Self::EpochNotBumped => "ring-epoch-not-bumped",
+            Self::TwoOwnersInAMove => "two-owners-in-a-move",
             Self::PanicInApply => "panic-in-apply",
         }
     }

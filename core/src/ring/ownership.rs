@@ -32,6 +32,7 @@ use super::{Ring, Seat};
 use crate::command::Placement;
 use crate::event::RingChange;
 use crate::limits::SLOTS_PER_BATCH;
+use crate::planted::{self, Plant};
 use crate::slot::{SLOTS, SlotRange};
 use crate::time::{ClusterTime, Deadline};
 
@@ -239,7 +240,11 @@ impl Ring {
                 }
             };
             for slot in pending.into_iter().take(batch) {
-                self.slots.from[slot] = server;
+                self.slots.from[slot] = if planted::is(Plant::TwoOwnersInAMove) {
+                    NOBODY
+                } else {
+                    server
+                };
                 self.slots.owner[slot] = self.slots.target[slot];
                 self.slots.epoch[slot] = epoch;
                 moves.begun += 1;

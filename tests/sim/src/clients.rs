@@ -146,7 +146,7 @@ impl Client {
     }
 
     fn open(&mut self) -> Ask {
-        let ttl = Ttl::parse(self.dice.between(700, 3_000)).expect("within the bounds");
+        let ttl = Ttl::parse(self.dice.between(500, 2_000)).expect("within the bounds");
         let new = NewSession {
             session: SessionId::from_bits(self.dice.number()),
             ttl,
@@ -160,7 +160,7 @@ impl Client {
     fn acquire(&mut self, session: SessionId) -> Ask {
         let wait_ms = match self.dice.coin() {
             true => 0,
-            false => self.dice.between(50, 2_500),
+            false => self.dice.between(50, 1_200),
         };
         let op = Op::Acquire {
             by: Acquirer::Session(session),

@@ -82,7 +82,7 @@ fn all(seeds: std::ops::Range<u64>, first: bool, traces: bool, plant: Option<&st
                 return false;
             }
         }
-        if sums.runs.is_multiple_of(50) {
+        if sums.runs.is_multiple_of(10) {
             say(&sums.line(began));
         }
     }
