@@ -57,8 +57,8 @@ const fn bug(
 
 /// Every bug that a build can have.
 const BUGS: &[Bug] = &[
-    bug("no-fence-check", &[Workload::Lock], &[], 12),
-    bug("no-owner-check", &[Workload::Lock], &[], 12),
+    bug("no-fence-check", &[Workload::Lock], &[], 20),
+    bug("no-owner-check", &[Workload::Lock], &[], 20),
     bug("wall-clock-fence", &[Workload::Lock], &[Nemesis::Clock], 20),
     bug("grant-to-expired", &[Workload::Queue], &[], 20),
     bug(

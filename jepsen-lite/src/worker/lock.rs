@@ -93,11 +93,11 @@ async fn keep(
     }
     match hand.dice.below(100) {
         0..5 => return overstay(hand, session, key, fence).await,
-        5..12 => {
+        5..17 => {
             let stale = last_fence.unwrap_or(fence - 1);
             hand.release(session, key, stale).await;
         }
-        12..17 => stranger(hand, key, fence).await?,
+        17..35 => stranger(hand, key, fence).await?,
         _ => {}
     }
     match hand.release(session, key, fence).await {
