@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 /// Between two questions.
-const EVERY: Duration = Duration::from_millis(50);
+const EVERY: Duration = Duration::from_millis(100);
 /// For how long a table is vouched for after it was known to be the newest.
 const VOUCHED_FOR: Duration = Duration::from_secs(3);
 

@@ -10,6 +10,9 @@
 //! all slots that came with it: to forget some values is what caches do, to bring back an old one
 //! is not.
 //!
+//! What nobody has asked for yet is not here: a walk over the keys (`SCAN`, `DBSIZE`) in that time
+//! does not tell of it.
+//!
 //! The old owner answers only its direct successor, by the slot's epoch: a slot that has moved on
 //! in the meantime has had another owner, whose changes nobody here has seen.
 

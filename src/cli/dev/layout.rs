@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
+use lockring_client::Client;
+use lockring_client::wire::{MemberState, RingMember};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -123,14 +125,16 @@ impl Layout {
             ("--proxy", &cache.proxy),
             ("--peer", &cache.peer),
             ("--metrics", &cache.metrics),
+            // People try things beside their compilers: a busy machine is no dead node.
+            ("--ttl", "10s"),
         ] {
             words.extend([flag.to_owned(), value.to_owned()]);
         }
         words
     }
 
-    /// Whether every cache node serves slots.
-    pub(super) async fn caches_ready(&self) -> bool {
+    /// Whether every cache node serves its share of the slots.
+    pub(super) async fn caches_ready(&self, client: &Client) -> bool {
         for cache in &self.caches {
             let asked = is_ready(&cache.metrics);
             let answered = tokio::time::timeout(Duration::from_secs(1), asked).await;
@@ -138,7 +142,11 @@ impl Layout {
                 return false;
             }
         }
-        true
+        let Ok(ring) = client.get_ring("cache").await else {
+            return false;
+        };
+        let is_active = |member: &RingMember| member.state == MemberState::Active;
+        ring.moving == 0 && ring.members.iter().all(is_active)
     }
 
     /// The last lines of what a node logged.

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
+use lockring_client::Client;
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep};
@@ -129,8 +130,12 @@ impl Dev {
 
     async fn wait_ready(&self, nodes: &mut Nodes, layout: &Layout) -> anyhow::Result<()> {
         until_ready(nodes, layout, || layout.all_ready()).await?;
+        if layout.caches.is_empty() {
+            return Ok(());
+        }
         nodes.start_caches(layout)?;
-        until_ready(nodes, layout, || layout.caches_ready()).await
+        let client = Client::new(layout.members.iter().map(|member| member.api.as_str()))?;
+        until_ready(nodes, layout, || layout.caches_ready(&client)).await
     }
 
     fn tell_ready(&self, nodes: &Nodes, layout: &Layout) -> anyhow::Result<()> {

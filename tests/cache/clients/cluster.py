@@ -14,7 +14,9 @@ for protocol in (2, 3):
     assert cluster.mset({"{t}a": 1, "{t}b": 2}) and cluster.mget("{t}a", "{t}b") == [b"1", b"2"]
     pipeline = cluster.pipeline()
     for n in range(50):
-        pipeline.delete(f"count:{n}").incr(f"count:{n}").ttl(keys[n])
+        pipeline.delete(f"count:{n}")
+        pipeline.incr(f"count:{n}")
+        pipeline.ttl(keys[n])
     replies = pipeline.execute()
     assert replies[1::3] == [1] * 50 and all(0 < ttl <= 600 for ttl in replies[2::3])
     assert len(set(cluster.scan_iter(match=f"py:{protocol}:*", count=20))) == 200
