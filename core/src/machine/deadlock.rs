@@ -38,12 +38,13 @@ use crate::outcome::{CycleStep, Refusal};
 /// with more is taken to be waited for.
 const LEASES_LOOKED_AT: usize = 1024;
 
-/// A lease as it would be after a transfer.
+/// A lease as it would be after a transfer or an upgrade.
 #[derive(Clone, Copy)]
 struct Moved<'a> {
     lock: &'a LockName,
     from: SessionId,
     to: SessionId,
+    mode: Mode,
 }
 
 /// The gathering of those whom a session waits for.
@@ -91,12 +92,36 @@ impl Machine {
         from: SessionId,
         to: SessionId,
     ) -> Option<Refusal> {
-        let waits = self.locks.get(lock).is_some_and(|row| row.waiting() > 0);
-        let stuck = self.sessions.get(to).is_some_and(|s| s.places > 0);
-        if !waits || !stuck {
+        let mode = self.locks.lease_of(from, lock)?.mode;
+        let moved = Moved {
+            lock,
+            from,
+            to,
+            mode,
+        };
+        self.search_if_stuck(moved)
+    }
+
+    /// The refusal of an upgrade that could be had at once, if those who wait to share the lock
+    /// would wait for ever for their turn: its holder may wait behind them elsewhere.
+    pub(super) fn deadlock_after_upgrade(&self, lock: &LockName, id: SessionId) -> Option<Refusal> {
+        let moved = Moved {
+            lock,
+            from: id,
+            to: id,
+            mode: Mode::Exclusive,
+        };
+        self.search_if_stuck(moved)
+    }
+
+    /// Who waits for nothing is in nobody's way for long, nor is who holds what nobody wants.
+    fn search_if_stuck(&self, moved: Moved<'_>) -> Option<Refusal> {
+        let row = self.locks.get(moved.lock)?;
+        let places = self.sessions.get(moved.to)?.places;
+        if row.waiting() == 0 || places == 0 {
             return None;
         }
-        self.search(to, Some(Moved { lock, from, to }))
+        self.search(moved.to, Some(moved))
     }
 
     /// Whether anybody can be waiting for a session.
@@ -228,14 +253,16 @@ impl<'a> Search<'a> {
         };
         for lease in row.leases() {
             self.step()?;
-            let holder = match self.moved {
-                Some(moved) if moved.lock == lock && moved.from == lease.session => moved.to,
-                _ => lease.session,
+            let (holder, mode) = match self.moved {
+                Some(moved) if moved.lock == lock && moved.from == lease.session => {
+                    (moved.to, moved.mode)
+                }
+                _ => (lease.session, lease.mode),
             };
             if holder == waiter.session {
                 continue;
             }
-            match (lease.mode, waiter.ask.mode) {
+            match (mode, waiter.ask.mode) {
                 (Mode::Shared, Mode::Shared) => {}
                 (Mode::Permits { .. }, Mode::Permits { .. }) if !self.doubtful => {
                     self.doubts = true;

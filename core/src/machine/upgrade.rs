@@ -3,7 +3,8 @@
 //! An upgrader keeps its shared lease while it waits for the others to end theirs, and comes
 //! before the queue: whoever came later as a sharer would wait for it anyway, and whoever waits
 //! for the lock alone waits for it as a holder. Two upgraders would wait for each other for ever,
-//! so the second is refused. An upgrade whose own lease ends first has nothing left to raise, and
+//! so the second is refused. Even an upgrade that could be had at once is refused if those who
+//! wait to share would then wait for somebody who waits for them elsewhere. An upgrade whose own lease ends first has nothing left to raise, and
 //! is told so.
 
 use alloc::vec;
@@ -36,6 +37,9 @@ impl Machine {
             };
         }
         if row.is_held_only_by(id) && !row.is_delayed() {
+            if let Some(refusal) = self.deadlock_after_upgrade(lock, id) {
+                return Outcome::Refused(refusal);
+            }
             let cause = LeaseEnd::Upgraded;
             return Outcome::Granted(self.change_mode(id, lock, &ask, 0, cause, turn));
         }

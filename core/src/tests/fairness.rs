@@ -83,6 +83,8 @@ fn nobody_is_overtaken() {
             }
         }
     }
-    assert!(waited > 100, "only {waited} grants were waited for");
-    assert!(shared > 100, "only {shared} grants were shared");
+    // One seed that is replayed may have little of either.
+    let few = seeds().count() < 30;
+    assert!(few || waited > 100, "only {waited} grants were waited for");
+    assert!(few || shared > 100, "only {shared} grants were shared");
 }

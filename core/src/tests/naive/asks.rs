@@ -98,6 +98,14 @@ impl Naive {
         }
         let wait = self.new_wait(id, ask, true, by);
         if self.of(lock).len() == 1 && !self.delayed(lock) {
+            let mut raised = self.leases.clone();
+            let own = raised
+                .iter_mut()
+                .find(|l| l.client == id && l.lock == *lock);
+            own.unwrap().mode = Mode::Exclusive;
+            if let Some(cycle) = self.circle(id, &self.waits, &raised) {
+                return Outcome::Refused(Refusal::Deadlock { cycle });
+            }
             return self.change_mode(
                 &Wait {
                     attachment: 0,

@@ -357,10 +357,14 @@ impl Log {
             match &event.what {
                 What::SessionOpened { session, .. } => self.open.push(*session),
                 What::SessionEnded { session, .. } => self.open.retain(|id| id != session),
+                What::Granted { lock, grant, .. } => {
+                    self.leases.push((grant.session, lock.clone(), grant.fence));
+                }
+                // Some who lost a lease do not know it.
+                What::Ended { fence, .. } if self.chance.random_bool(0.8) => {
+                    self.leases.retain(|(_, _, held)| held != fence);
+                }
                 _ => {}
-            }
-            if let What::Granted { lock, grant, .. } = &event.what {
-                self.leases.push((grant.session, lock.clone(), grant.fence));
             }
         }
     }
