@@ -10,6 +10,8 @@ mod calls;
 mod waits;
 #[path = "http/codes.rs"]
 mod codes;
+#[path = "http/family.rs"]
+mod family;
 #[path = "http/fields.rs"]
 mod fields;
 #[path = "http/bounds.rs"]
