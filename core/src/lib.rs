@@ -65,10 +65,12 @@
 //! - I7 A stamp counts only in the term that it was written in.
 //! - I8 The same request id has the same outcome; only what is left of the time is today's.
 //! - I9 Replicas at the same revision have the same snapshot bytes and so the same digest.
+//! - I10 At most one member serves a slot of a ring.
+//! - I11 A slot's epoch rises with each change of its owner.
 //! - I13 Grants of one lock follow the order of arrival among those who are still there; an
 //!   upgrader comes first. Whoever is next and could be granted the lock has it already.
 //!
-//! (I10 and I11 are of rings, I12 is of consensus.)
+//! (I12 is of consensus.)
 //!
 //! # In which order to read
 //!

@@ -22,6 +22,7 @@ mod moment;
 mod print;
 mod release;
 mod revoke;
+mod ring;
 mod serve;
 mod session;
 mod span;
@@ -85,6 +86,8 @@ enum Verb {
     Break(r#break::Break),
     /// Open, renew, see and close sessions
     Session(session::Session),
+    /// See and change rings: who owns which key
+    Ring(ring::Ring),
     /// See and change the cluster
     Cluster(cluster::Cluster),
     /// Measure a cluster under load
@@ -131,6 +134,7 @@ pub fn main() -> ExitCode {
         Verb::Revoke(verb) => run_calls(verb.run()),
         Verb::Break(verb) => run_calls(verb.run()),
         Verb::Session(verb) => run_calls(verb.run()),
+        Verb::Ring(verb) => run_calls(verb.run()),
         Verb::Cluster(verb) => run_calls(verb.run()),
         Verb::Bench(verb) => verb.run(),
         Verb::Completions(verb) => verb.run(),

@@ -24,9 +24,9 @@ use crate::service::{Noticed, Place, Subject};
 
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static(wire::EVENT_STREAM);
 /// The longest silence of a stream; below what proxies on the way cut.
-const SILENCE_MAX: Duration = Duration::from_secs(15);
+pub(super) const SILENCE_MAX: Duration = Duration::from_secs(15);
 /// A comment, which readers pass over.
-const STILL_HERE: Bytes = Bytes::from_static(b":\n\n");
+pub(super) const STILL_HERE: Bytes = Bytes::from_static(b":\n\n");
 /// What a stream begins with: so long a reader waits before it comes back.
 const BEGINNING: Bytes = Bytes::from_static(b"retry: 1000\n\n");
 
@@ -103,7 +103,7 @@ pub(super) async fn of_session(api: &Api, ask: Ask) -> Result<Reply, Failure> {
     Ok(streamed(events).at(answer.revision))
 }
 
-fn streamed(events: impl Stream<Item = Bytes> + Send + 'static) -> Reply {
+pub(super) fn streamed(events: impl Stream<Item = Bytes> + Send + 'static) -> Reply {
     let beginning = stream::once(std::future::ready(BEGINNING));
     Reply::stream(EVENT_STREAM, beginning.chain(events))
 }

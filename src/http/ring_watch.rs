@@ -4,11 +4,9 @@
 //! it takes the next event, that is the difference between the table it has and the newest one.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::http::HeaderValue;
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use futures_util::stream;
 use lockring_client::wire;
 use lockring_core::RingView;
 use tokio::time::timeout;
@@ -16,16 +14,9 @@ use tokio::time::timeout;
 use super::Api;
 use super::ask::Ask;
 use super::error::Failure;
+use super::events::{SILENCE_MAX, STILL_HERE, streamed};
 use super::reply::Reply;
 use super::rings;
-
-const EVENT_STREAM: HeaderValue = HeaderValue::from_static(wire::EVENT_STREAM);
-/// The longest silence of a stream; below what proxies on the way cut.
-const SILENCE_MAX: Duration = Duration::from_secs(15);
-/// A comment, which readers pass over.
-const STILL_HERE: Bytes = Bytes::from_static(b":\n\n");
-/// What a stream begins with: so long a reader waits before it comes back.
-const BEGINNING: Bytes = Bytes::from_static(b"retry: 1000\n\n");
 
 pub(super) async fn watch(api: &Api, ask: Ask) -> Result<Reply, Failure> {
     let ring = ask.ring()?;
@@ -43,8 +34,7 @@ pub(super) async fn watch(api: &Api, ask: Ask) -> Result<Reply, Failure> {
         let event = event(&next, told.as_deref());
         Some((event, (watch, Some(next))))
     });
-    let beginning = stream::once(std::future::ready(BEGINNING));
-    Ok(Reply::stream(EVENT_STREAM, beginning.chain(events)).at(answer.revision))
+    Ok(streamed(events).at(answer.revision))
 }
 
 /// The epoch of the table that a reader has: what it says itself goes before what its address says.

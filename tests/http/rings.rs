@@ -6,6 +6,7 @@ use lockring_core::MemberName;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::process::Command;
 
 use super::node::Node;
 use super::raw::{SOON, raw, request};
@@ -364,4 +365,73 @@ async fn until(stream: &mut TcpStream, wanted: &str) -> String {
     tokio::time::timeout(SOON, read)
         .await
         .expect("it comes in time")
+}
+
+/// What the command line says of this node's rings.
+async fn lockring(node: &Node, arguments: &[&str]) -> String {
+    let said = Command::new(env!("CARGO_BIN_EXE_lockring"))
+        .arg("ring")
+        .args(arguments)
+        .args(["--endpoints", &format!("http://{}", node.at)])
+        .output();
+    let said = said.await.unwrap();
+    let failed = String::from_utf8_lossy(&said.stderr);
+    assert!(said.status.success(), "{arguments:?}: {failed}");
+    String::from_utf8(said.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn the_command_line_shows_and_changes_a_ring() {
+    let node = Node::alone().await;
+    let made = lockring(
+        &node,
+        &[
+            "configure",
+            "cache",
+            "--hash",
+            "crc16",
+            "--placement",
+            "exact",
+        ],
+    );
+    assert!(made.await.contains("crc16, exact"));
+    let session = node.session("a").await;
+    let join = [
+        "join",
+        "cache",
+        "a",
+        "--session",
+        &session,
+        "--address",
+        "resp=h:1",
+    ];
+    assert!(lockring(&node, &join).await.starts_with("on the ring"));
+    let shown = lockring(&node, &["show", "cache"]).await;
+    assert!(
+        shown.contains(&format!("  4096 {}", "A".repeat(64))),
+        "{shown}"
+    );
+    assert!(shown.contains("resp=h:1"), "{shown}");
+    let found = lockring(&node, &["lookup", "cache", "123456789", "--json"]).await;
+    let found: Value = serde_json::from_str(&found).unwrap();
+    assert_eq!(found["assignments"][0]["slot"], 12_739);
+    let planned = lockring(&node, &["plan", "cache", "--join", "b", "--weight", "3"]).await;
+    assert!(
+        planned.starts_with("12288 slots, 75.0 % of all"),
+        "{planned}"
+    );
+    let diff = lockring(&node, &["diff", "cache", "--from", "1"]).await;
+    assert!(diff.contains("nobody"), "{diff}");
+    lockring(&node, &["freeze", "cache", "--reason", "a test"]).await;
+    assert!(
+        lockring(&node, &["show", "cache"])
+            .await
+            .contains("frozen: a test")
+    );
+    lockring(&node, &["unfreeze", "cache", "--reason", "a test"]).await;
+    lockring(&node, &["drain", "cache", "a"]).await;
+    let list = lockring(&node, &["list", "--json"]).await;
+    let list: Value = serde_json::from_str(&list).unwrap();
+    assert_eq!(list["rings"][0]["ring"], "cache");
+    node.stop().await;
 }
