@@ -12,7 +12,7 @@
 //!
 //! | what is protected | guard | the one step |
 //! |---|---|---|
-//! | state of this process | [`Gate`] | a [`Pass`]: a higher fence goes in when lower ones are out |
+//! | state of this process | [`Gate`] | a [`Pass`]: a higher fence enters when lower ones are out |
 //! | a service behind HTTP | `http::FenceLayer` (feature `tower`) | the same, around the handler |
 //! | rows in PostgreSQL | [`postgres`] | one statement, or one transaction |
 //! | keys in Redis | [`redis`] | one script |

@@ -1,7 +1,7 @@
 //! The client against a world whose time is made up: `lost` comes before the next grant.
 //!
-//! A real cluster cannot show this often: every loss takes a TTL, and what goes wrong, goes wrong in
-//! rare orders of delays. So here the cluster is lockring's own machine with a model of its door
+//! A real cluster cannot show this often: every loss takes a TTL, and what goes wrong, goes wrong
+//! in rare orders of delays. So here the cluster is lockring's own machine with a model of its door
 //! and its leader ([`cluster`]), the network is a list of what arrives when ([`world`]), and each
 //! client is the real one, on a runtime of its own whose clock the world moves. A client is paused
 //! by not running it while time goes on, suspended by moving only the clock that goes on in sleep,
