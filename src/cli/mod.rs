@@ -155,4 +155,18 @@ mod tests {
     fn the_command_line_is_well_formed() {
         super::command().debug_assert();
     }
+
+    #[test]
+    fn every_verb_shows_an_example_in_its_help() {
+        for verb in super::command().get_subcommands() {
+            if verb.is_hide_set() {
+                continue;
+            }
+            let after = verb.get_after_help().map(ToString::to_string);
+            let after = after.unwrap_or_default();
+            let example = format!("\n  lockring {}", verb.get_name());
+            assert!(after.contains("Example"), "{} has none", verb.get_name());
+            assert!(after.contains(&example), "{after}");
+        }
+    }
 }

@@ -160,7 +160,7 @@ async fn a_command_cut_off_from_the_cluster_is_dead_before_the_next_grant() {
 #[tokio::test]
 async fn a_command_outlives_the_leader() {
     let mut cluster = three_nodes().await;
-    let mut exec = Exec::start(&cluster, "5s", "echo > \"$0/begun\"; sleep 8; exit 7");
+    let mut exec = Exec::start(&cluster, "10s", "echo > \"$0/begun\"; sleep 12; exit 7");
     let begun = exec.file("begun");
     let begun = async || begun.exists().then_some(());
     wait_for("the command", WITHIN, begun).await.unwrap();

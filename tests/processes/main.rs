@@ -25,6 +25,7 @@ mod replace;
 mod restart;
 mod snapshot;
 mod tls;
+mod verbs;
 
 use jepsen_lite::{Cluster, Options};
 

@@ -34,7 +34,7 @@ pub(crate) enum Writes {
 const NEXT_ADDS: i64 = 100;
 /// How often the one that overslept writes.
 const LATE_WRITES: i64 = 20;
-const TTL: Duration = Duration::from_millis(1500);
+const TTL: Duration = Duration::from_secs(3);
 const WITHIN: Duration = Duration::from_secs(60);
 /// Endpoints of the cluster, address of the account, and the directory to talk through.
 const HOLDER: &str = "LOCKRING_TEST_HOLDER";
