@@ -105,5 +105,13 @@ fn a_deposed_leader_does_not_answer_reads_by_a_reply_from_before_its_fall() {
                 violations[0]
             );
         }
+        // The same run finds a leader that asks nobody.
+        #[cfg(feature = "planted")]
+        {
+            lockring::planted::choose("stale-leader-read").unwrap();
+            let (violations, _) = run(1, 900);
+            let found = violations.iter().any(|it| it.starts_with("linearizable"));
+            assert!(found, "{violations:?}");
+        }
     });
 }
