@@ -338,20 +338,12 @@ fn look_at_one(machine: &Machine, session: SessionId, lock: &LockName, mode: Mod
     if let Some(place) = machine.place(session, lock) {
         return Sight::Waiting(place);
     }
-    let view = machine.lock(lock);
-    let mut holders = view.iter().flat_map(|view| &view.holders);
     // A holder that waited to change its mode may still be what it was.
-    match holders.find(|holder| holder.session == session && holder.mode == mode) {
-        Some(holder) => Sight::Held(
-            machine.revision(),
-            Grant {
-                session,
-                mode,
-                fence: holder.fence,
-                expires_at: holder.expires_at,
-                hold_until: holder.hold_until,
-            },
-        ),
+    match machine
+        .lease(session, lock)
+        .filter(|held| held.mode == mode)
+    {
+        Some(grant) => Sight::Held(machine.revision(), grant),
         None => Sight::Gone,
     }
 }

@@ -80,15 +80,10 @@ impl Service {
         fence: Fence,
         fresh: Freshness,
     ) -> Result<Answer<Checked>, ServiceError> {
-        self.read(fresh, |machine, _| match machine.lock(lock) {
-            None => Checked {
-                current: false,
-                highest_fence: None,
-            },
-            Some(view) => Checked {
-                current: view.holders.iter().any(|holder| holder.fence == fence),
-                highest_fence: view.highest_fence,
-            },
+        // Not by the view's holders: of many sharers it lists only some.
+        self.read(fresh, |machine, _| Checked {
+            current: machine.is_in_force(lock, fence),
+            highest_fence: machine.lock(lock).and_then(|view| view.highest_fence),
         })
         .await
     }
