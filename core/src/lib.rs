@@ -75,8 +75,8 @@
 //! # In which order to read
 //!
 //! `name`, `time`, `fence`, `mode`, [`limits`]: the words. `command`, `outcome`, `event`, `view`:
-//! what goes in, comes back, is told, is shown. `session`, `lock`, `deadlines`: the tables, which do
-//! not know each other, on pages from `paged`. `machine`: where they meet. `snapshot`, `digest`,
+//! what goes in, comes back, is told, is shown. `session`, `lock`, `deadlines`: the tables, which
+//! do not know each other, on pages from `paged`. `machine`: where they meet. `snapshot`, `digest`,
 //! `audit`: the whole as bytes, as a number, and whether it holds together.
 
 #![no_std]

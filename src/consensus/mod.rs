@@ -16,8 +16,8 @@
 //! **What it does not do.** It does not know what the commands mean, and no clock reaches the
 //! machine but through the stamps of `clock.rs`. openraft is named nowhere outside this folder.
 //!
-//! Reading order: `raft`, `runtime`, `desk`, `propose`, `dispatch`, `journal`, `applier`, `role`, `barrier`,
-//! `wire`, `links`, `peers`, `serve`, `admission`, `founding`, `membership`, `snapshot`.
+//! Reading order: `raft`, `runtime`, `desk`, `propose`, `dispatch`, `journal`, `applier`, `role`,
+//! `barrier`, `wire`, `links`, `peers`, `serve`, `admission`, `founding`, `membership`, `snapshot`.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -231,7 +231,8 @@ async fn a_terminal_s_stop_stops_both_and_both_go_on() {
 #[tokio::test]
 async fn every_signal_but_those_that_cannot_be_caught_is_passed_on() {
     let cluster = three_nodes().await;
-    let script = "cd \"$0\"; for s in HUP INT QUIT USR1 USR2; do trap \"echo $s >> told\" $s; done; \
+    let script = "cd \"$0\"; \
+        for s in HUP INT QUIT USR1 USR2; do trap \"echo $s >> told\" $s; done; \
         trap 'exit 33' TERM; echo $$ > itself.new; mv itself.new itself; \
         while :; do sleep 0.05; done";
     let mut exec = Exec::start(&cluster, "30s", script);

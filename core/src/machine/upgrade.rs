@@ -4,8 +4,8 @@
 //! before the queue: whoever came later as a sharer would wait for it anyway, and whoever waits
 //! for the lock alone waits for it as a holder. Two upgraders would wait for each other for ever,
 //! so the second is refused. Even an upgrade that could be had at once is refused if those who
-//! wait to share would then wait for somebody who waits for them elsewhere. An upgrade whose own lease ends first has nothing left to raise, and
-//! is told so.
+//! wait to share would then wait for somebody who waits for them elsewhere. An upgrade
+//! whose own lease ends first has nothing left to raise, and is told so.
 
 use alloc::vec;
 

@@ -1,4 +1,4 @@
-//! Patterns as Redis matches keys with them: `*`, `?`, `[a-c]`, `[^a]`, `\` before a plain character.
+//! Patterns as Redis matches keys with them: `*`, `?`, `[a-c]`, `[^a]`, `\` before a plain one.
 
 /// Whether `text` is of `pattern`. The work is bounded by the product of the lengths: only the last
 /// `*` is ever come back to, for what an earlier one took need not change.

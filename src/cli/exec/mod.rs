@@ -10,8 +10,8 @@
 //! the last acknowledged renewal was *sent* and runs a little fast, on a clock that does not stop
 //! in suspend; cluster time never runs faster than real time, so the lease ends later than that.
 //!
-//! **The parts.** `exec` itself renews, and tells a *guardian* until when the lease is certain. That
-//! is a process beside it, which starts the command and kills it when it has not been told better
+//! **The parts.** `exec` itself renews, and tells a *guardian* until when the lease is certain.
+//! That is a process beside it, which starts the command and kills it when it has not been told better
 //! in time. So either of the two can be stopped or killed and the command still dies in time:
 //!
 //! | what happens | what the command gets |

@@ -269,7 +269,7 @@ impl Watch {
 impl Subject {
     fn is_of(&self, what: &What) -> bool {
         match self {
-            // The leases of a grant of many are told one by one, and rings have watches of their own.
+            // The leases of a grant of many are told one by one; rings have watches of their own.
             Self::Everything => !matches!(what, What::GrantedAll { .. } | What::Ring(_)),
             Self::Locks(prefix) => match what {
                 What::Granted { lock, .. }
