@@ -192,7 +192,12 @@ impl LockGuard {
         };
         let client = &self.owner.shared.client;
         let transfer = client.transfer_lock(&self.lock, &body);
-        let transferred = self.while_held(transfer).await?;
+        // The news that the lease is gone may come before the answer that says where it went.
+        let transferred = tokio::select! {
+            biased;
+            answer = transfer => answer?,
+            cause = self.owner.shared.lost() => return Err(Error::Lost(cause)),
+        };
         let mut ledger = self.owner.shared.ledger();
         ledger.ended(&self.lock, self.lease.fence, LostCause::Transferred);
         Ok(Fence::claimed(transferred.fence))
