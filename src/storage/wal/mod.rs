@@ -14,7 +14,8 @@
 //! ```
 //!
 //! **One thread writes** (or a simulation, in turns). Callers change the log in memory and queue a
-//! request; the thread takes all that is queued, writes it as one batch, syncs once, then runs the callbacks in order. So
+//! request; the thread takes all that is queued, writes it as one batch, syncs once, then runs the
+//! callbacks in order. So
 //! votes and entries reach the disk in the order of the calls, and a hundred writers share one
 //! sync. A purge only writes a record; files are deleted behind everybody's back.
 //!
