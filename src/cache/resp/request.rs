@@ -99,8 +99,8 @@ pub(crate) struct Parser {
 }
 
 impl Parser {
-    /// Reads on in `input`, which begins where it did at the last call that was [`Step::Incomplete`],
-    /// or with the next request after one that was not.
+    /// Reads on in `input`, which begins where it did at the last call if that was
+    /// [`Step::Incomplete`], or with the next request after one that was not.
     pub(crate) fn step(&mut self, input: &[u8]) -> Result<Step, ProtocolError> {
         let left = match self.left {
             Some(left) => left,

@@ -152,8 +152,8 @@ impl Store {
         self.shard(slot).walk(at, u32::MAX, each);
     }
 
-    /// Walks on from `cursor`, about `count` keys far, and answers where to go on. Whatever is there
-    /// from the beginning of a walk to its end is told.
+    /// Walks on from `cursor`, about `count` keys far, and answers where to go on. Whatever is
+    /// there from the beginning of a walk to its end is told.
     pub(crate) fn walk(
         &self,
         mut cursor: Cursor,

@@ -190,7 +190,8 @@ async fn every_command_answers_as_redis_does() {
             let ours = client.next().await.expect("a reply");
             assert!(
                 ours == theirs || is_clock(&words, &ours, &theirs),
-                "seed {seed}, proto {proto}, step {step}: {words:?}\n ours {ours:?}\n redis {theirs:?}"
+                "seed {seed}, proto {proto}, step {step}: {words:?}\n ours {ours:?}\n \
+                 redis {theirs:?}"
             );
         }
     }

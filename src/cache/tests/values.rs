@@ -77,8 +77,12 @@ async fn origin(calls: Arc<AtomicUsize>, tasks: &mut JoinSet<()>) -> String {
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     let text = String::from_utf8_lossy(&head).into_owned();
                     assert!(text.contains("lockring-slot-epoch: 1\r\n"), "{text}");
-                    let reply = match text.strip_prefix("GET /values/").and_then(|path| path.chars().next()) {
-                        Some('k') => "HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ncontent-length: 5\r\n\r\nvalue",
+                    let key = text.strip_prefix("GET /values/");
+                    let reply = match key.and_then(|path| path.chars().next()) {
+                        Some('k') => {
+                            "HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\n\
+                             content-length: 5\r\n\r\nvalue"
+                        }
                         Some('n') => "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n",
                         _ => "HTTP/1.1 500 Oops\r\ncontent-length: 0\r\n\r\n",
                     };
