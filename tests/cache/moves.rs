@@ -207,7 +207,7 @@ async fn a_drain_without_hand_over_forgets_and_with_it_does_not() {
         let dir = tempfile::tempdir().unwrap();
         let start =
             |member: &str| CacheNode::start(&cluster, dir.path(), member, &["--warm", warm]);
-        let mut nodes: Vec<_> = ["a", "b"].map(start).into();
+        let nodes: Vec<_> = ["a", "b"].map(start).into();
         settled(&cluster, &["a", "b"]).await;
         let mut load = Load::start(&nodes);
         tokio::time::sleep(Duration::from_secs(6)).await;

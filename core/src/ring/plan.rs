@@ -76,7 +76,7 @@ fn quotas(shares: &[Share], has: &BTreeMap<Seat, usize>) -> BTreeMap<Seat, usize
         let floor = usize::try_from(due / total).expect("a share is at most every slot");
         quotas.insert(*seat, floor);
         left -= floor;
-        if due % total > 0 {
+        if !due.is_multiple_of(total) {
             let has_more = has[seat] > floor;
             fractions.push((!has_more, u64::MAX - due % total, order, *seat));
         }

@@ -81,7 +81,7 @@ fn fewest(base: &[Seat], shares: &[Share]) -> usize {
         let has = has[usize::from(*seat)];
         left -= floor;
         kept += has.min(floor);
-        could_keep_one_more += usize::from(due % total > 0 && has > floor);
+        could_keep_one_more += usize::from(!due.is_multiple_of(total) && has > floor);
     }
     SLOTS - kept - left.min(could_keep_one_more)
 }

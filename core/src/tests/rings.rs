@@ -234,6 +234,7 @@ impl Life {
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "a failure must name its seed")]
 fn one_member_at_most_serves_a_slot_and_its_epoch_rises() {
     let seeds = std::env::var("SEEDS").map_or(SEEDS, |seeds| seeds.parse().unwrap());
     for seed in 0..seeds {

@@ -459,7 +459,8 @@ impl Ending {
             // itself.
             Some(Scribe::Thread(it)) if it.thread().id() == std::thread::current().id() => {}
             Some(Scribe::Thread(thread)) => {
-                if thread.join().is_err() {
+                let ended = thread.join();
+                if ended.is_err() {
                     tracing::error!("the thread that writes the log panicked");
                 }
             }
