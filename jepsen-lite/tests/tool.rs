@@ -18,10 +18,14 @@ fn lockring() -> PathBuf {
     let built = BUILT.get_or_init(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-        let build = Command::new(cargo)
-            .args(["build", "--quiet", "-p", "lockring", "--bin", "lockring"])
-            .current_dir(root)
-            .status();
+        let mut build = Command::new(cargo);
+        build.args(["build", "--quiet", "--workspace", "--bin", "lockring"]);
+        // Whoever runs the tests with bugs to plant has such a binary, and it is not to be
+        // replaced by another while other tests use it.
+        if std::env::var_os("LOCKRING_PLANT").is_some() {
+            build.args(["--features", "lockring-sim/planted"]);
+        }
+        let build = build.current_dir(root).status();
         assert!(build.unwrap().success());
         Path::new(env!("CARGO_BIN_EXE_jepsen-lite")).with_file_name("lockring")
     });

@@ -78,6 +78,21 @@ pub(super) fn told(event: &Event) -> Option<wire::Event> {
             value: value.as_deref().map(str::to_owned),
             ..of_lease(new(EventKind::ValueSet), lock, *session, *fence)
         },
+        What::WaitEnded { .. } | What::WaitAllEnded { .. } => return told_waiter(event),
+        What::GrantedAll { .. } | What::Ring(_) => return None,
+    };
+    Some(told)
+}
+
+/// The end of a wait as others see it.
+fn told_waiter(event: &Event) -> Option<wire::Event> {
+    let new = wire::Event::new(
+        event.revision,
+        EventKind::WaitEnded,
+        event.at.0,
+        event.wall_ms,
+    );
+    let told = match &event.what {
         What::WaitEnded {
             lock,
             session,
@@ -87,7 +102,7 @@ pub(super) fn told(event: &Event) -> Option<wire::Event> {
             lock: Some(lock.as_str().to_owned()),
             ticket: Some(*ticket),
             code: refusal.as_ref().map(code_of),
-            ..of(new(EventKind::WaitEnded), *session)
+            ..of(new, *session)
         },
         What::WaitAllEnded {
             session,
@@ -98,9 +113,9 @@ pub(super) fn told(event: &Event) -> Option<wire::Event> {
             locks: Some(locks.iter().map(|lock| lock.as_str().to_owned()).collect()),
             ticket: Some(*ticket),
             code: refusal.as_ref().map(code_of),
-            ..of(new(EventKind::WaitEnded), *session)
+            ..of(new, *session)
         },
-        What::GrantedAll { .. } | What::Ring(_) => return None,
+        _ => return None,
     };
     Some(told)
 }

@@ -11,8 +11,8 @@
 //! in suspend; cluster time never runs faster than real time, so the lease ends later than that.
 //!
 //! **The parts.** `exec` itself renews, and tells a *guardian* until when the lease is certain.
-//! That is a process beside it, which starts the command and kills it when it has not been told better
-//! in time. So either of the two can be stopped or killed and the command still dies in time:
+//! That is a process beside it, which starts the command and kills it when it has not been told
+//! better in time. So either of the two can be stopped or killed and the command still dies in time:
 //!
 //! | what happens | what the command gets |
 //! |---|---|

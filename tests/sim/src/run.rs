@@ -286,9 +286,8 @@ impl Verdict {
                 (format!("{variable}={plant} "), " --features planted")
             }
         };
-        format!(
-            "REPRODUCE {environment}cargo run -p lockring-sim{feature} -- sim --seeds {seed}..{next}"
-        )
+        let run = format!("cargo run -p lockring-sim{feature}");
+        format!("REPRODUCE {environment}{run} -- sim --seeds {seed}..{next}")
     }
 
     /// The names of the kinds of faults that were on.

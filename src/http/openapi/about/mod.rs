@@ -4,6 +4,7 @@ mod bounds;
 mod cluster;
 mod leases;
 mod locks;
+mod node;
 mod rings;
 mod sessions;
 
@@ -224,43 +225,11 @@ pub(super) fn about(call: Call) -> About {
         Call::AddNode => cluster::add_node(),
         Call::RemoveNode => cluster::remove_node(),
         Call::TransferLeader => cluster::transfer_leader(),
-        Call::Health => plain(
-            "node",
-            "Whether the process lives",
-            "A node without a leader is healthy: to restart it would help nobody.",
-        )
-        .text("text/plain", "It lives."),
-        Call::Ready => plain(
-            "node",
-            "Whether the node can serve",
-            "It asks the leader, as a linearizable read does; the problem tells why not.",
-        )
-        .text("text/plain", "It can.")
-        .problems(&[ErrorCode::Unready]),
-        Call::Metrics => plain(
-            "node",
-            "Figures",
-            "In the text format of OpenMetrics, which Prometheus reads.",
-        )
-        .text("application/openmetrics-text", "The figures."),
-        Call::OpenApi => plain(
-            "node",
-            "This document",
-            "It describes every call of this node.",
-        )
-        .text("application/json", "An OpenAPI document."),
-        Call::Docs => plain(
-            "node",
-            "This document, for people",
-            "One page that needs nothing but this node.",
-        )
-        .text("text/html", "A page."),
-        Call::Ui => plain(
-            "node",
-            "What the cluster is doing, for people",
-            "One page that needs nothing but this node. It asks the other calls, with a token if \
-             they need one.",
-        )
-        .text("text/html", "A page."),
+        Call::Health => node::health(),
+        Call::Ready => node::ready(),
+        Call::Metrics => node::metrics(),
+        Call::OpenApi => node::openapi(),
+        Call::Docs => node::docs(),
+        Call::Ui => node::ui(),
     }
 }
