@@ -78,12 +78,12 @@ async fn read(
             }
             SessionEvent::RevokeRequested {
                 lock,
+                fence,
                 reason,
                 deadline_in_ms,
-                ..
             } => {
                 let lease = shared.ledger().lease(&lock);
-                if let Some(lease) = lease {
+                if let Some(lease) = lease.filter(|lease| lease.fence.number() == fence) {
                     let deadline = Instant::now() + Duration::from_millis(deadline_in_ms);
                     lease.ask_back(Revocation { reason, deadline });
                 }

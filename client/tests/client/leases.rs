@@ -98,7 +98,7 @@ async fn a_holder_that_is_asked_for_its_lock_is_told_why_and_until_when() {
         EVENTS => Act::Stream(
             String::new(),
             "event: revoke_requested\ndata: {\"event\":\"revoke_requested\",\"lock\":\"db\",\
-             \"reason\":\"maintenance\",\"deadline_in_ms\":5000}\n\n"
+             \"fence\":3,\"reason\":\"maintenance\",\"deadline_in_ms\":5000}\n\n"
                 .to_owned(),
         ),
         _ => well(asked),

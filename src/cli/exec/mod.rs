@@ -12,7 +12,8 @@
 //!
 //! **The parts.** `exec` itself renews, and tells a *guardian* until when the lease is certain.
 //! That is a process beside it, which starts the command and kills it when it has not been told
-//! better in time. So either of the two can be stopped or killed and the command still dies in time:
+//! better in time. So either of the two can be stopped or killed and the command still dies in
+//! time:
 //!
 //! | what happens | what the command gets |
 //! |---|---|
