@@ -103,7 +103,16 @@ pub(super) async fn histories(stage: &Stage, history: &History) -> Vec<Event> {
             let gaps = listed("gaps")
                 .into_iter()
                 .map(|gap| json!({"event": "gap", "of": gap}));
-            for value in gaps.chain(listed("events")) {
+            // A gap is told beside the events, and stands among them where it begins. What is out
+            // of order among the events themselves stays so, for that is to be found.
+            let mut values = listed("events");
+            for gap in gaps {
+                let from = &gap["of"]["from"];
+                let begins = |value: &Value| value["revision"].as_u64() >= from.as_u64();
+                let at = values.iter().position(begins).unwrap_or(values.len());
+                values.insert(at, gap);
+            }
+            for value in values {
                 t += 1;
                 rows.push(told::row(t, lock, value));
             }
