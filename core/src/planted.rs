@@ -2,7 +2,7 @@
 //!
 //! Each is one of the mistakes that a lock service dies of, made at the very place where the rule
 //! against it lives, in a line or two. They are compiled only with the feature `planted`, which
-//! nothing turns on by default, and even then there is none until [`choose`] is called, once,
+//! nothing turns on by default, and even then there is none until `choose` is called, once,
 //! when the process begins. Without the feature [`is`] is the constant `false`, and the compiler
 //! leaves nothing of them.
 //!

@@ -4,8 +4,8 @@
 //! replicated machine, under an epoch. So every client looks up offline, every observer of an
 //! epoch sees the same owner, and movement and balance are numbers and not hopes.
 //!
-//! *Two choices*, independent of each other: how a key becomes a slot ([`RingHash`]) and how slots
-//! become members ([`Placement`]).
+//! *Two choices*, independent of each other: how a key becomes a slot (`RingHash`) and how slots
+//! become members (`Placement`).
 //!
 //! *Members* are bound to sessions ([`member`]). *Who may serve a slot, and when that may change*
 //! is told in [`ownership`]; *when nothing moves*, in [`storm`]. A table that a client can hold is
