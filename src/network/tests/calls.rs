@@ -140,11 +140,12 @@ async fn attempts_are_spaced_out_and_a_hint_ends_the_pause() {
     let dialer = Dialer::new(Arc::new(network.clone()), Arc::new(identity(1)), limits);
     let calls = dialer.calls(target(2, "two"), 0);
     link_is(&calls, |link| matches!(link, Link::Down(_))).await;
-    // After an hour the pauses are long, so a peer that comes back would wait for long.
+    // After an hour the pauses are long: when one has just begun, a peer that comes back waits.
     tokio::time::sleep(Duration::from_secs(3600)).await;
-    let _listener = serve(&network, "two", &Arc::default()).await;
     let mut link = calls.link();
     link.mark_unchanged();
+    link.changed().await.unwrap();
+    let _listener = serve(&network, "two", &Arc::default()).await;
     assert!(
         tokio::time::timeout(Duration::from_secs(60), link.changed())
             .await

@@ -87,7 +87,11 @@ impl Shared {
         } else {
             Damage::OfTheDisk
         };
-        *self.state.lock() = State::Failed(told.clone(), damage);
+        // The database is closed after the lock is free: its last flush waits for the disk that
+        // has just failed, and whoever asks for the state meanwhile serves callers.
+        let given_up =
+            std::mem::replace(&mut *self.state.lock(), State::Failed(told.clone(), damage));
+        drop(given_up);
         told
     }
 
