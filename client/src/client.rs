@@ -174,6 +174,8 @@ pub(crate) struct Request {
 pub(crate) struct Answer<T> {
     /// The boot-time clock before the attempt that was answered was sent.
     pub(crate) sent: BootTime,
+    /// The number of the last command that it reflects, if it says so.
+    pub(crate) revision: Option<u64>,
     pub(crate) body: T,
 }
 
@@ -182,7 +184,10 @@ pub(crate) type Decode<T> = fn(u16, &[u8]) -> serde_json::Result<T>;
 
 /// What one attempt came to.
 enum Attempt<T> {
-    Success(T),
+    Success {
+        revision: Option<u64>,
+        body: T,
+    },
     Refused(Box<Problem>),
     Foreign {
         status: u16,
@@ -306,7 +311,13 @@ impl Client {
                 .attempt(&site, request, decode, deadline, &mut certain)
                 .await
             {
-                Attempt::Success(body) => return Ok(Answer { sent, body }),
+                Attempt::Success { revision, body } => {
+                    return Ok(Answer {
+                        sent,
+                        revision,
+                        body,
+                    });
+                }
                 Attempt::Refused(problem) => {
                     certain.answered(problem.code);
                     let error = Error::Refused {
@@ -450,13 +461,14 @@ impl Client {
         if let Some(leader) = reply.leader {
             self.inner.endpoints.heard(leader);
         }
-        let status = reply.status;
+        let (status, revision) = (reply.status, reply.revision);
         let foreign = |detail: serde_json::Error| Attempt::Foreign {
             status,
             detail: detail.to_string(),
         };
         let attempt = if (200..300).contains(&status) {
-            decode(status, reply.body).map_or_else(foreign, Attempt::Success)
+            decode(status, reply.body)
+                .map_or_else(foreign, |body| Attempt::Success { revision, body })
         } else {
             serde_json::from_slice(reply.body).map_or_else(foreign, Attempt::Refused)
         };

@@ -115,7 +115,13 @@ pub enum LostCause {
     /// live for a moment; nobody knows, so nobody may act as if it did.
     Unreachable,
     /// The service says that the session is gone.
-    Gone(GoneCause),
+    Gone {
+        /// Why.
+        cause: GoneCause,
+        /// What the operator who ended it said. It comes with the news about the session's leases,
+        /// not with the refusal of a call: a session without a lease is not told.
+        reason: Option<String>,
+    },
     /// This client closed the session.
     Closed,
     /// The lease was held for as long as it may be.
@@ -142,7 +148,14 @@ impl std::fmt::Display for LostCause {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Unreachable => f.write_str("no renewal was answered in time"),
-            Self::Gone(cause) => cause.fmt(f),
+            Self::Gone {
+                cause,
+                reason: None,
+            } => cause.fmt(f),
+            Self::Gone {
+                cause,
+                reason: Some(reason),
+            } => write!(f, "{cause}: {reason}"),
             Self::Closed => f.write_str("this client closed it"),
             Self::MaxHold => f.write_str("it was held for as long as it may be"),
             Self::Broken { reason } => write!(f, "an operator ended it: {reason}"),

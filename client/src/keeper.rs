@@ -58,7 +58,7 @@ pub(crate) async fn keep(shared: Arc<Shared>, sent: BootTime) -> Result<Closed, 
                 Err(Error::Lost(cause))
             }
         }
-        LostCause::Gone(_)
+        LostCause::Gone { .. }
         | LostCause::Broken { .. }
         | LostCause::Revoked { .. }
         | LostCause::MaxHold
@@ -92,6 +92,7 @@ async fn renew(shared: &Shared, opened: BootTime) -> LostCause {
                 {
                     return LostCause::Unreachable;
                 }
+                shared.seen_at(answer.revision);
                 shared.tell(State::Healthy);
                 due = answer.sent.plus(pause);
             }

@@ -71,6 +71,11 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
+    /// Whether the session has to do with no lock at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     /// Somebody wants to ask for the lock. `false`: not before its release is settled.
     pub(crate) fn ask(&mut self, lock: &str) -> bool {
         let row = self.row(lock);

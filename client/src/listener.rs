@@ -1,9 +1,11 @@
 //! What the cluster tells of one session: leases that were ended by others, locks asked back.
 //!
 //! A renewal says whether the session lives, not what became of its leases. So from its first lease
-//! on the keeper reads the session's event stream. The stream is news, not the truth: whenever it
-//! was torn, or has a gap, the leases that were known before are compared with those that the
-//! cluster has, and what is gone is told.
+//! on the keeper reads the session's event stream, and it reads it from a place before that lease:
+//! what ended while nobody listened yet, or between a stream that was torn and the next, is told
+//! in order and with its cause. Where the cluster has forgotten what happened it says so, and the
+//! leases that were known before are compared with those that it has; of what is gone, nobody
+//! can say any more why.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +16,7 @@ use crate::error::LostCause;
 use crate::lease::Revocation;
 use crate::owner::Shared;
 use crate::stream::EventStream;
-use crate::wire::{LeaseEndCause, SessionEvent, route};
+use crate::wire::{GoneCause, LeaseEndCause, SessionEvent, route};
 
 /// The pause after a stream that broke; each further one is twice as long, up to the longest.
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
@@ -25,14 +27,15 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 pub(crate) async fn listen(shared: &Shared) -> LostCause {
     shared.leased.notified().await;
     let mut pause = PAUSE_FIRST;
-    let mut after = None;
+    let mut after = shared.quiet_upto().map(|revision| revision.to_string());
     loop {
         let path = route::session_events(&shared.id);
-        match EventStream::open(&shared.client, path, after.take()).await {
+        match EventStream::open(&shared.client, path, after.clone()).await {
             Ok(mut stream) => {
-                // Between a grant and the first stream, or the stream before and this one, leases
-                // may have ended.
-                compare(shared).await;
+                if after.is_none() {
+                    // Leases may have ended before it began.
+                    compare(shared).await;
+                }
                 let read = read(shared, &mut stream, &mut pause).await;
                 after = stream.resume();
                 if let Some(cause) = read {
@@ -88,7 +91,9 @@ async fn read(
                     lease.ask_back(Revocation { reason, deadline });
                 }
             }
-            SessionEvent::Ended { cause, reason: _ } => return Some(LostCause::Gone(cause)),
+            SessionEvent::Ended { cause, reason } => {
+                return Some(LostCause::Gone { cause, reason });
+            }
             SessionEvent::Gap { .. } => compare(shared).await,
             // Grants come with the answers to those who asked, and whether the session expires is
             // known here better than there.
@@ -99,15 +104,19 @@ async fn read(
 }
 
 fn lost(cause: LeaseEndCause, reason: Option<String>) -> LostCause {
-    let reason = reason.unwrap_or_default();
+    let gone = |cause, reason| LostCause::Gone { cause, reason };
     match cause {
-        LeaseEndCause::Released
-        | LeaseEndCause::Closed
-        | LeaseEndCause::Expired
-        | LeaseEndCause::EndedByOperator => LostCause::Released,
+        LeaseEndCause::Released => LostCause::Released,
+        LeaseEndCause::Closed => gone(GoneCause::Closed, reason),
+        LeaseEndCause::Expired => gone(GoneCause::Expired, reason),
+        LeaseEndCause::EndedByOperator => gone(GoneCause::EndedByOperator, reason),
         LeaseEndCause::MaxHold => LostCause::MaxHold,
-        LeaseEndCause::Broken => LostCause::Broken { reason },
-        LeaseEndCause::Revoked => LostCause::Revoked { reason },
+        LeaseEndCause::Broken => LostCause::Broken {
+            reason: reason.unwrap_or_default(),
+        },
+        LeaseEndCause::Revoked => LostCause::Revoked {
+            reason: reason.unwrap_or_default(),
+        },
         LeaseEndCause::Transferred => LostCause::Transferred,
         LeaseEndCause::Upgraded | LeaseEndCause::Downgraded => LostCause::Replaced,
     }

@@ -1,5 +1,6 @@
 //! What all handles of one session hold together, and what they share with its keeper.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ pub(crate) struct Shared {
     ledger: Mutex<Ledger>,
     /// A lease was granted, so that there is something to be told about.
     pub(crate) leased: Notify,
+    /// The newest revision up to which there is nothing to be told of; 0 while that is unknown.
+    quiet_upto: AtomicU64,
     /// The ledger has a release that nobody has taken up.
     pub(crate) left: Notify,
     /// The ledger has a look that nobody has taken up.
@@ -80,6 +83,7 @@ impl Shared {
             unwanted: Notify::new(),
             ledger: Mutex::new(Ledger::default()),
             leased: Notify::new(),
+            quiet_upto: AtomicU64::new(0),
             left: Notify::new(),
             unsure: Notify::new(),
             settled: watch::Sender::new(()),
@@ -94,6 +98,22 @@ impl Shared {
     pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         // No panic can leave the ledger half-changed: its methods do not call out.
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The revision behind which everything is that the session has to be told.
+    pub(crate) fn quiet_upto(&self) -> Option<u64> {
+        let revision = self.quiet_upto.load(Ordering::Relaxed);
+        (revision > 0).then_some(revision)
+    }
+
+    /// The session was seen at this revision. While nobody asks for a lock and none is held, what
+    /// will have to be told can only be later: nobody has to read on from the session's beginning.
+    pub(crate) fn seen_at(&self, revision: Option<u64>) {
+        let ledger = self.ledger();
+        if ledger.is_empty() {
+            self.quiet_upto
+                .fetch_max(revision.unwrap_or(0), Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn take_look(&self) -> Option<(String, u64)> {
@@ -166,7 +186,10 @@ impl Shared {
     pub(crate) fn gone(&self, error: &Error) -> Option<LostCause> {
         let problem = error.problem()?;
         let gone = problem.code == ErrorCode::SessionGone;
-        gone.then(|| LostCause::Gone(problem.cause.unwrap_or(GoneCause::NeverExisted)))
+        gone.then(|| LostCause::Gone {
+            cause: problem.cause.unwrap_or(GoneCause::NeverExisted),
+            reason: None,
+        })
     }
 }
 

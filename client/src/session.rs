@@ -93,6 +93,7 @@ impl SessionBuilder<'_> {
         let promised = Duration::from_millis(answer.body.expires_in_ms);
         let countdown = Countdown::new(answer.sent, promised);
         let shared = Shared::new(self.client.clone(), answer.body.session, ttl, countdown);
+        shared.seen_at(answer.revision);
         let owner = Owner::keep(Arc::new(shared), answer.sent);
         Ok(Session {
             owner: Arc::new(owner),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jepsen_lite::{Cluster, wait_for};
-use lockring_client::wire::{EventKind, Revoke};
+use lockring_client::wire::{EventKind, GoneCause, Revoke};
 use lockring_client::{Client, LostCause, Mode, Notice, Session, Want, blocking};
 use tokio::time::timeout;
 
@@ -104,11 +104,7 @@ async fn a_holder_is_told_what_an_operator_does() {
         .unwrap();
     let cause = timeout(PATIENCE, broken.lost()).await.unwrap();
     let reason = "a stuck deployment".to_owned();
-    assert!(
-        matches!(&cause, LostCause::Broken { reason: told } if *told == reason)
-            || cause == LostCause::Released,
-        "{cause}"
-    );
+    assert_eq!(cause, LostCause::Broken { reason });
     assert!(!broken.is_valid() && asked.is_valid());
 
     let revoke = Revoke {
@@ -119,7 +115,16 @@ async fn a_holder_is_told_what_an_operator_does() {
     let revocation = timeout(PATIENCE, asked.revoke_requested()).await.unwrap();
     assert_eq!(revocation.reason, "maintenance");
     assert!(asked.is_valid());
-    asked.release().await.unwrap();
+
+    let reason = "the whole machine goes";
+    let digits = &session.id()[..8];
+    client.end_session(digits, reason).await.unwrap();
+    let ended = LostCause::Gone {
+        cause: GoneCause::EndedByOperator,
+        reason: Some(reason.to_owned()),
+    };
+    assert_eq!(timeout(PATIENCE, asked.lost()).await.unwrap(), ended);
+    assert_eq!(timeout(PATIENCE, session.lost()).await.unwrap(), ended);
 }
 
 #[tokio::test]

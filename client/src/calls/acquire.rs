@@ -109,8 +109,13 @@ impl Client {
             let answer = self.call(&mut request, acquired::<T>).await?;
             match answer.body {
                 Acquired::Granted(body) => {
-                    let sent = answer.sent;
-                    return Ok(self.counted_anew(request, Answer { sent, body }).await);
+                    let Answer { sent, revision, .. } = answer;
+                    let first = Answer {
+                        sent,
+                        revision,
+                        body,
+                    };
+                    return Ok(self.counted_anew(request, first).await);
                 }
                 // The place is ours for as long as the next poll comes soon, under the same key.
                 Acquired::Queued(queued) => {
@@ -134,8 +139,13 @@ impl Client {
         match self.call(&mut request, acquired::<T>).await {
             Ok(Answer {
                 sent,
+                revision,
                 body: Acquired::Granted(body),
-            }) => Answer { sent, body },
+            }) => Answer {
+                sent,
+                revision,
+                body,
+            },
             Ok(_) | Err(_) => first,
         }
     }

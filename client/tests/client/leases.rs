@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use lockring_client::wire::GoneCause;
 use lockring_client::{Client, Error, LostCause, Mode, Session, State, Want};
 use tokio::time::{Instant, timeout};
 
@@ -90,6 +91,57 @@ async fn a_lease_that_ended_while_nobody_listened_is_found_to_be_gone() {
     let guard = open(&fake).await.acquire("db").await.unwrap();
     let cause = timeout(PATIENCE, guard.lost()).await.unwrap();
     assert_eq!(cause, LostCause::Released);
+}
+
+/// The story: a lease was transferred at the moment at which its session began to listen. The
+/// session was then found not to have it any more, and its guard said `Released`.
+#[tokio::test]
+async fn a_lease_that_ended_before_anybody_listened_is_told_with_its_cause() {
+    let fake = Fake::start(|asked| match &*asked.line {
+        "POST /v1/sessions" => match well(asked) {
+            Act::Reply(status, _, body) => {
+                Act::Reply(status, "lockring-revision: 41\r\n".to_owned(), body)
+            }
+            _ => unreachable!("a session is opened"),
+        },
+        line if line == format!("{EVENTS}?after=41") => Act::Stream(
+            String::new(),
+            "id: 43\nevent: lost\ndata: {\"event\":\"lost\",\"lock\":\"db\",\
+             \"mode\":\"exclusive\",\"fence\":3,\"cause\":\"transferred\"}\n\n"
+                .to_owned(),
+        ),
+        _ => well(asked),
+    })
+    .await;
+    let guard = open(&fake).await.acquire("db").await.unwrap();
+    let cause = timeout(PATIENCE, guard.lost()).await.unwrap();
+    assert_eq!(cause, LostCause::Transferred);
+    assert_eq!(fake.seen().count(SESSION), 0, "nobody has to guess");
+}
+
+#[tokio::test]
+async fn a_session_that_an_operator_ends_is_lost_with_the_reason() {
+    let fake = Fake::start(|asked| match &*asked.line {
+        EVENTS => Act::StreamAndClose(
+            String::new(),
+            "event: lost\ndata: {\"event\":\"lost\",\"lock\":\"db\",\"mode\":\"exclusive\",\
+             \"fence\":3,\"cause\":\"ended_by_operator\",\"reason\":\"stuck\"}\n\n\
+             event: ended\ndata: {\"event\":\"ended\",\"cause\":\"ended_by_operator\",\
+             \"reason\":\"stuck\"}\n\n"
+                .to_owned(),
+        ),
+        _ => well(asked),
+    })
+    .await;
+    let session = open(&fake).await;
+    let guard = session.acquire("db").await.unwrap();
+    let ended = LostCause::Gone {
+        cause: GoneCause::EndedByOperator,
+        reason: Some("stuck".to_owned()),
+    };
+    assert!(ended.to_string().ends_with(": stuck"), "{ended}");
+    assert_eq!(timeout(PATIENCE, guard.lost()).await.unwrap(), ended);
+    assert_eq!(timeout(PATIENCE, session.lost()).await.unwrap(), ended);
 }
 
 #[tokio::test]

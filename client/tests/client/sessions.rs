@@ -183,12 +183,18 @@ async fn a_renewal_that_finds_the_session_gone_tells_the_cause() {
     let guard = session.acquire("db").await.unwrap();
     assert_eq!(
         lost(&session).await,
-        LostCause::Gone(GoneCause::EndedByOperator)
+        LostCause::Gone {
+            cause: GoneCause::EndedByOperator,
+            reason: None,
+        }
     );
     assert!(!guard.is_valid());
     assert_eq!(session.remaining(), Duration::ZERO);
     let error = session.close().await.unwrap_err();
-    assert!(matches!(error, Error::Lost(LostCause::Gone(_))), "{error}");
+    assert!(
+        matches!(error, Error::Lost(LostCause::Gone { .. })),
+        "{error}"
+    );
     assert_eq!(
         fake.seen().count(CLOSE),
         0,
