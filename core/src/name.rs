@@ -266,7 +266,7 @@ impl fmt::Debug for RequestId {
 }
 
 /// Who opened a session, in the client's own words: at most 128 bytes, no control characters.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize)]
 pub struct Owner(Arc<str>);
 
 impl Owner {

@@ -54,6 +54,12 @@ pub(super) fn audit_indexes(machine: &Machine) -> Result<(), String> {
     }
     let same = openings == sessions.openings_len();
     check(same, "opening calls and their index differ in number")?;
+    // A session in the rows is found by its owner, so as many means that nothing else is there.
+    let same = sessions.owners_len() == sessions.rows.len();
+    check(
+        same,
+        "sessions and the index of their owners differ in number",
+    )?;
     let same = sessions.ended.rows.len() == sessions.ended.index_len();
     check(same, "ended sessions and their index differ in number")?;
     due += audit_rings(machine)?;
@@ -124,6 +130,8 @@ fn audit_session_indexes(
     id: SessionId,
     session: &Session,
 ) -> Result<(), String> {
+    let indexed = machine.sessions.is_of_owner(id, &session.owner);
+    check(indexed, "it is not found by its owner")?;
     let locks = &machine.locks;
     let leases = locks.leases_of(id).count();
     check(

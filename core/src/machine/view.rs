@@ -10,7 +10,7 @@ use super::{Machine, places};
 use crate::fence::Fence;
 use crate::limits::LISTED_MAX;
 use crate::lock::{Lock, Waiter, as_count};
-use crate::name::{LockName, SessionId};
+use crate::name::{LockName, Owner, SessionId};
 use crate::outcome::{Gone, Grant, LeaseRow, Queued};
 use crate::session::Session;
 use crate::view::{Counts, LockView, SessionView, WaitRow, WaiterView};
@@ -58,14 +58,25 @@ impl Machine {
         after: Option<SessionId>,
         rows: usize,
     ) -> Vec<SessionView> {
-        let from = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
-        self.sessions
-            .rows
-            .from(from)
-            .filter(|(_, row)| owner.is_none_or(|owner| row.owner.as_str() == owner))
-            .take(rows)
-            .map(|(id, row)| self.session_view(*id, row))
+        let Some(owner) = owner else {
+            let from = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+            let all = self.sessions.rows.from(from).take(rows);
+            return all.map(|(id, row)| self.session_view(*id, row)).collect();
+        };
+        // What no owner can be called, none is.
+        let Ok(owner) = Owner::parse(owner) else {
+            return Vec::new();
+        };
+        let of_owner = self.sessions.of_owner(&owner, after).take(rows);
+        of_owner
+            .map(|(id, row)| self.session_view(id, row))
             .collect()
+    }
+
+    /// Of the sessions that ended and are remembered, the last with an id from `from` to `to`.
+    #[must_use]
+    pub fn ended_session(&self, from: SessionId, to: SessionId) -> Option<SessionId> {
+        self.sessions.ended.last_in(from..=to)
     }
 
     /// The place of a session in a lock's queue.

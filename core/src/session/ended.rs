@@ -5,6 +5,7 @@
 //! [`ENDED_SESSIONS_MAX`] are kept; older ones "never existed".
 
 use alloc::collections::BTreeMap;
+use core::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +55,12 @@ impl Memory {
 
     pub(crate) fn get(&self, session: SessionId) -> Option<&Ended> {
         self.rows.get(self.by_session.get(&session)?)
+    }
+
+    /// The last to end of those with such an id.
+    pub(crate) fn last_in(&self, ids: RangeInclusive<SessionId>) -> Option<SessionId> {
+        let found = self.by_session.range(ids);
+        found.max_by_key(|(_, number)| **number).map(|(id, _)| *id)
     }
 
     pub(crate) fn get_mut(&mut self, session: SessionId) -> Option<&mut Ended> {

@@ -6,8 +6,9 @@ mod ended;
 mod operators;
 mod replay;
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
+use core::ops::Bound;
 
 use serde::{Deserialize, Serialize};
 
@@ -162,12 +163,18 @@ pub(crate) struct Table {
     pub(crate) operators: Operators,
     /// Sessions by the call that opened them, and ended ones by that call if it ended them too.
     openings: BTreeMap<RequestId, SessionId>,
+    /// Live sessions by their owners' words.
+    owners: BTreeSet<(Owner, SessionId)>,
 }
 
 impl Table {
     /// The table that these rows make, with its indexes; `None` if they contradict each other.
     pub(crate) fn rebuild(mut rows: Rows, ended: EndedRows, operators: Operators) -> Option<Self> {
         let mut openings = BTreeMap::new();
+        let owners = rows
+            .iter()
+            .map(|(id, session)| (session.owner.clone(), *id));
+        let owners = owners.collect();
         let ids: alloc::vec::Vec<_> = rows.iter().map(|(id, _)| *id).collect();
         for id in ids {
             let session = rows.get_mut(&id)?;
@@ -193,6 +200,7 @@ impl Table {
             ended,
             operators,
             openings,
+            owners,
         })
     }
 
@@ -224,13 +232,33 @@ impl Table {
             let twice = self.openings.insert(opening.request, id).is_some();
             assert!(!twice, "a call opens one session");
         }
+        self.owners.insert((session.owner.clone(), id));
         let twice = self.rows.insert(id, session).is_some();
         assert!(!twice, "a session is opened once");
+    }
+
+    /// The live sessions of an owner behind this id, in order.
+    pub(crate) fn of_owner(
+        &self,
+        owner: &Owner,
+        after: Option<SessionId>,
+    ) -> impl Iterator<Item = (SessionId, &Session)> {
+        let from = match after {
+            Some(after) => Bound::Excluded((owner.clone(), after)),
+            None => Bound::Included((owner.clone(), SessionId::from_bits(0))),
+        };
+        let to = Bound::Included((owner.clone(), SessionId::from_bits(u128::MAX)));
+        // Nothing lies behind the last id, and a range that ends before it begins is none.
+        let none = after == Some(SessionId::from_bits(u128::MAX));
+        let ids = (!none).then(|| self.owners.range((from, to)));
+        let ids = ids.into_iter().flatten().map(|(_, id)| *id);
+        ids.map(|id| (id, self.get(id).expect("the index names live sessions")))
     }
 
     /// Ends a session, and remembers why.
     pub(crate) fn end(&mut self, id: SessionId, cause: Gone) -> Session {
         let session = self.rows.remove(&id).expect("it is alive");
+        self.owners.remove(&(session.owner.clone(), id));
         if let Some(opening) = session.opening {
             self.openings.remove(&opening.request);
         }
@@ -256,6 +284,15 @@ impl Table {
 
     pub(crate) fn openings_len(&self) -> usize {
         self.openings.len()
+    }
+
+    /// Whether the session is in the index of owners, under this one.
+    pub(crate) fn is_of_owner(&self, id: SessionId, owner: &Owner) -> bool {
+        self.owners.contains(&(owner.clone(), id))
+    }
+
+    pub(crate) fn owners_len(&self) -> usize {
+        self.owners.len()
     }
 }
 

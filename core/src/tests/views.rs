@@ -123,9 +123,23 @@ fn sessions_are_listed_by_owner_in_pages() {
     assert_eq!(ids(Some("a"), None, 2), [2, 3].map(session));
     assert_eq!(ids(Some("a"), Some(session(3)), 2), [4].map(session));
     assert_eq!(ids(Some("c"), None, 2), []);
+    assert_eq!(ids(Some("a\n"), None, 2), [], "nobody can be called so");
+    let last = Some(SessionId::from_bits(u128::MAX));
+    assert_eq!(ids(Some("a"), last, 2), []);
     let view = machine.session(session(1)).unwrap();
     assert_eq!((view.owner.as_str(), view.metadata.as_str()), ("b", "bb"));
     assert_eq!(machine.session(session(9)), Err(Gone::NeverExisted));
+    for gone in [2, 4] {
+        let gone = session(gone);
+        machine.apply(1, &entry(0, [Op::Close { session: gone }]));
+    }
+    let rows = machine.sessions(Some("a"), None, 9);
+    assert_eq!(rows.len(), 1, "who has ended is not listed");
+    let ended = |from, to| machine.ended_session(session(from), session(to));
+    assert_eq!(ended(1, 3), Some(session(2)));
+    assert_eq!(ended(1, 9), Some(session(4)), "the last of them");
+    assert_eq!(ended(3, 3), None, "it lives");
+    machine.audit().unwrap();
 }
 
 #[test]
