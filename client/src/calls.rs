@@ -121,7 +121,8 @@ impl Client {
     /// Ends a session as an operator, who knows the first eight digits of its id.
     ///
     /// # Errors
-    /// [`Error`]; `session_gone` if no live session begins so.
+    /// [`Error`]; `session_gone` with the cause if it has ended before, `not_found` if none ever
+    /// began so.
     pub async fn end_session(&self, first_digits: &str, reason: &str) -> Result<Closed, Error> {
         let path = route::end_session(first_digits, reason);
         self.change(Method::Delete, path, Vec::new()).await

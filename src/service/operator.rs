@@ -4,8 +4,13 @@
 
 use lockring_core::{LockName, Op, Outcome, Reason, SessionId};
 
-use super::sessions::{first_of, last_with};
+use super::sessions::{first_of, first_with, last_with};
 use super::{Answer, Consistency, Freshness, Key, Service, ServiceError};
+
+const NEWEST: Freshness = Freshness {
+    consistency: Consistency::Linearizable,
+    min_revision: None,
+};
 
 /// What a revocation asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,15 +71,25 @@ impl Service {
 
     /// Ends the one session whose id begins with these 32 bits; answers what it held.
     ///
+    /// A session that has ended is named by them for as long as it is remembered: whoever lost the
+    /// answer asks again under the same key, and everybody else is told why it ended.
+    ///
     /// # Errors
-    /// As of [`Service::session_with`], and the rest of [`ServiceError`].
+    /// As of [`Service::session_with`], [`lockring_core::Refusal::SessionGone`] in
+    /// [`ServiceError::Refused`], and the rest of [`ServiceError`].
     pub async fn end_session(
         &self,
         first: u32,
         reason: Reason,
         key: Key,
     ) -> Result<Answer<Vec<(LockName, u64)>>, ServiceError> {
-        let session = self.session_with("id", first).await?;
+        let session = match self.session_with("id", first).await {
+            Err(ServiceError::NotFound { what }) => {
+                let ended = self.ended_with(first).await?;
+                ended.ok_or(ServiceError::NotFound { what })?
+            }
+            found => found?,
+        };
         let op = Op::EndSession { session, reason };
         let answer = self.commit_under(key, op).await?;
         Self::closed(answer)
@@ -90,13 +105,9 @@ impl Service {
         field: &'static str,
         first: u32,
     ) -> Result<SessionId, ServiceError> {
-        let fresh = Freshness {
-            consistency: Consistency::Linearizable,
-            min_revision: None,
-        };
         let before = first.checked_sub(1).map(last_with);
         let found = self
-            .read(fresh, |machine, _| machine.sessions(None, before, 2))
+            .read(NEWEST, |machine, _| machine.sessions(None, before, 2))
             .await?;
         let mut with = found.body.into_iter().map(|view| view.session);
         let mut with = with.by_ref().filter(|id| first_of(*id) == first);
@@ -111,5 +122,14 @@ impl Service {
                 "the first digits of one live session only",
             )),
         }
+    }
+
+    /// The last session to end whose id begins with these 32 bits.
+    async fn ended_with(&self, first: u32) -> Result<Option<SessionId>, ServiceError> {
+        let (from, to) = (first_with(first), last_with(first));
+        let found = self
+            .read(NEWEST, |machine, _| machine.ended_session(from, to))
+            .await?;
+        Ok(found.body)
     }
 }

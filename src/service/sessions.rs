@@ -206,6 +206,11 @@ pub(super) fn first_of(session: SessionId) -> u32 {
     u32::from_str_radix(&session.short(), 16).expect("eight hexadecimal digits are 32 bits")
 }
 
+/// The first id that begins with these 32 bits.
+pub(super) fn first_with(first: u32) -> SessionId {
+    SessionId::from_bits(u128::from(first) << 96)
+}
+
 /// The last id that begins with these 32 bits.
 pub(super) fn last_with(first: u32) -> SessionId {
     SessionId::from_bits((u128::from(first) << 96) | (u128::MAX >> 32))

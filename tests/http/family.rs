@@ -272,16 +272,26 @@ async fn an_operator_ends_a_session_by_the_digits_that_everybody_sees() {
         .await
         .success(200);
     let path = format!("/v1/sessions/{}?reason=gone%20mad", &session[..8]);
-    let ended = node.call("DELETE", &path, "").await.success(200);
+    let ended = node.keyed("DELETE", &path, "op", "").await.success(200);
     assert_eq!(ended["released"][0]["lock"], "o");
+    // Whoever lost that answer asks again, and is not told that there never was such a session.
+    let again = node.keyed("DELETE", &path, "op", "").await.success(200);
+    assert_eq!(
+        (&again["released"], &again["replayed"]),
+        (&ended["released"], &true.into())
+    );
     let gone = node.get(&format!("/v1/sessions/{session}")).await;
     assert_eq!(
         gone.problem(410, "session_gone")["cause"],
         "ended_by_operator"
     );
-    node.call("DELETE", &path, "")
-        .await
-        .problem(404, "not_found");
+    let late = node.call("DELETE", &path, "").await;
+    assert_eq!(
+        late.problem(410, "session_gone")["cause"],
+        "ended_by_operator"
+    );
+    let nobody = node.call("DELETE", "/v1/sessions/0000abcd?reason=x", "");
+    nobody.await.problem(404, "not_found");
     let page = node.get("/v1/locks/o/history").await.success(200);
     assert_eq!(page["events"][1]["cause"], "ended_by_operator");
     assert_eq!(page["events"][1]["reason"], "gone mad");

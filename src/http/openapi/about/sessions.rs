@@ -60,8 +60,10 @@ pub(super) fn close_session() -> About {
         "Its leases are released and its places given up, in the same command. A repetition \
          without the first call's key is answered with 410.\n\nAn operator ends another's \
          session by the first eight digits of its id and a `reason`, which is recorded. That takes \
-         the permission `operate` in place of `lock`. Digits that no live session begins with are \
-         `not_found`, those of several are `invalid`.",
+         the permission `operate` in place of `lock`. While the session is remembered, a \
+         repetition under the first call's key is answered as that was, and any other with 410. \
+         Digits that no session began with are `not_found`, those of several live ones are \
+         `invalid`.",
     )
     .keyed()
     .query::<wire::EndQuery>()
