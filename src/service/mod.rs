@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::chance;
-use crate::consensus::{Replica, Standing};
+use crate::consensus::{ProposeError, Replica, Standing};
 use crate::storage::history::History;
 use crate::watch;
 
@@ -292,6 +292,23 @@ impl Service {
         }
     }
 
+    /// Waits until this node has applied a revision. Whoever asks for one that nobody was ever
+    /// told of waits in vain, and is told so, not that the cluster has no leader.
+    async fn reach(&self, revision: u64) -> Result<(), ServiceError> {
+        let there = self.revision();
+        if there >= revision {
+            return Ok(());
+        }
+        let waited = self.inner.replica.wait_applied(revision, READ_WITHIN).await;
+        waited.map_err(|error| match error {
+            ProposeError::Unready { leader } => ServiceError::Unready {
+                leader,
+                why: format!("this node has applied revision {there}, not yet {revision}").into(),
+            },
+            ProposeError::Indeterminate | ProposeError::Stopped => error.into(),
+        })
+    }
+
     /// Looks at a machine that is as fresh as asked, and tells the cluster time of the look.
     async fn read<R>(
         &self,
@@ -303,10 +320,8 @@ impl Service {
             Consistency::Linearizable => replica.read_barrier(READ_WITHIN).await?,
             Consistency::Stale => replica.now(),
         };
-        if let Some(revision) = fresh.min_revision
-            && self.revision() < revision
-        {
-            replica.wait_applied(revision, READ_WITHIN).await?;
+        if let Some(revision) = fresh.min_revision {
+            self.reach(revision).await?;
         }
         let (revision, body) = replica.view(|machine| {
             let now = now.max(machine.clock());

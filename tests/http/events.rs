@@ -261,6 +261,12 @@ async fn a_place_that_is_none_is_refused_and_one_far_ahead_is_waited_for() {
     let refused = raw(node.at, &request).await.problem(422, "invalid");
     assert_eq!(refused["field"], "Last-Event-ID");
     let ahead = node.get("/v1/events?after=1000000").await;
-    ahead.problem(503, "unready");
+    let problem = ahead.problem(503, "unready");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.ends_with("not yet 1000000"), "{detail}");
+    let ahead = node.get("/v1/locks/x?min_revision=1000000").await;
+    let problem = ahead.problem(503, "unready");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.ends_with("not yet 1000000"), "{detail}");
     node.stop().await;
 }

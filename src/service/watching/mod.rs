@@ -112,10 +112,7 @@ impl Service {
             }
             // Another node may have told more than this one has applied.
             Some(place) => {
-                let revision = place.revision();
-                if self.revision() < revision {
-                    inner.replica.wait_applied(revision, READ_WITHIN).await?;
-                }
+                self.reach(place.revision()).await?;
                 (place, Source::History)
             }
         };
