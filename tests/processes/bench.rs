@@ -68,6 +68,25 @@ async fn every_workload_reports_its_figures_and_leaves_nothing_behind() {
     assert_eq!(used["operations"], 1000);
     assert_eq!(used["resident_bytes_before"].as_array().unwrap().len(), 3);
 
+    let gone = [
+        "--workload",
+        "storm",
+        "--locks",
+        "200",
+        "--sessions",
+        "5",
+        "--workers",
+        "4",
+    ];
+    let storm = &bench(&cluster, &gone)["storm"];
+    assert_eq!(
+        (&storm["leases"], &storm["sessions"]),
+        (&200.into(), &5.into())
+    );
+    for when in ["acquire_us_before", "acquire_us_during"] {
+        assert!(storm[when]["p99"].as_u64().unwrap() > 0, "{storm}");
+    }
+
     for path in ["/v1/locks", "/v1/sessions"] {
         let left = cluster.api(1).get(path).await.unwrap().expect(200).unwrap();
         let rows = left.as_object().unwrap().values().next().unwrap();

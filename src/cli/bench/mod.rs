@@ -9,6 +9,7 @@
 mod connection;
 mod process;
 mod report;
+mod storm;
 mod tally;
 mod worker;
 mod workload;
@@ -38,12 +39,15 @@ Workloads:
   read      each worker reads a lock, linearizably
   hold      --locks leases are taken under --sessions sessions and kept for --seconds
   fresh     --locks locks that nobody has used before are acquired and released, each once
+  storm     --locks leases of --sessions sessions expire together after --seconds, while the
+            workers go on as for distinct
 
 Examples:
   lockring bench --workload distinct --workers 64 --seconds 10
   lockring bench --workload hot --workers 16 --hold-ms 5 --json
   lockring bench --workload hold --locks 100000 --sessions 100 --pids 4711,4712,4713
   lockring bench --workload fresh --locks 1000000 --workers 256 --pids 4711,4712,4713
+  lockring bench --workload storm --locks 10000 --sessions 100 --workers 8
 
 In the report an acquire and a release are two operations. With --pids it tells what the server
 processes cost, as /proc counts it.")]
@@ -64,11 +68,11 @@ pub(super) struct Bench {
     /// How long to keep a lock before it is released
     #[arg(long, default_value_t = 0, value_name = "MS")]
     hold_ms: u64,
-    /// hold: under how many sessions
+    /// hold, storm: under how many sessions
     #[arg(long, default_value_t = 100, value_name = "M")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
     sessions: u32,
-    /// hold: how many leases; fresh: how many locks
+    /// hold, storm: how many leases; fresh: how many locks
     #[arg(long, default_value_t = 100_000, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     locks: u32,
@@ -87,6 +91,7 @@ enum Workload {
     Read,
     Hold,
     Fresh,
+    Storm,
 }
 
 /// How long after the last lease is taken memory is looked at: the followers apply a little later.
@@ -132,6 +137,7 @@ impl Bench {
         let report = match self.workload {
             Workload::Hold => self.hold(workers).await,
             Workload::Fresh => self.fresh(workers).await,
+            Workload::Storm => self.storm(target, workers).await,
             Workload::Distinct | Workload::Hot | Workload::Read => self.repeat(workers).await,
         };
         let closed = target.close(&sessions).await;
@@ -160,7 +166,7 @@ impl Bench {
                     Workload::Hot => {
                         workload::take_turns(&mut worker, &hot, wait_ms, hold, &tally).await;
                     }
-                    Workload::Distinct | Workload::Hold | Workload::Fresh => {
+                    Workload::Distinct | Workload::Hold | Workload::Fresh | Workload::Storm => {
                         workload::take_turns(&mut worker, &own, 0, hold, &tally).await;
                     }
                 }
@@ -232,6 +238,23 @@ impl Bench {
         let costs = self.costs()?;
         let mut report = self.report(&tally, took, &before, &costs);
         report.add_start(&before);
+        Ok(report)
+    }
+
+    /// `storm`: others' leases expire together while the workers work.
+    async fn storm(&self, target: &Target, workers: Vec<Worker>) -> anyhow::Result<Report> {
+        let tally = Rc::new(Tally::new());
+        let shape = storm::Shape {
+            sessions: self.sessions,
+            locks: self.locks,
+            quiet: Duration::from_secs(self.seconds),
+        };
+        let before = self.costs()?;
+        let began = Instant::now();
+        let raised = storm::raise(target, workers, shape, &tally).await?;
+        let took = began.elapsed();
+        let mut report = self.report(&tally, took, &before, &self.costs()?);
+        report.add_storm(raised);
         Ok(report)
     }
 

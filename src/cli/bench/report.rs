@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::process::Cost;
+use super::storm::Storm;
 use super::tally::{Percentiles, Tally};
 
 /// The result of a run. Fields that the workload or the command line did not ask for are absent.
@@ -39,6 +40,9 @@ pub(super) struct Report {
     /// `hold`: by how much each server process grew, for each lease.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     bytes_per_lease: Vec<f64>,
+    /// `storm`: how it went.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    storm: Option<Storm>,
 }
 
 impl Report {
@@ -59,6 +63,7 @@ impl Report {
             resident_bytes_before: Vec::new(),
             leases: None,
             bytes_per_lease: Vec::new(),
+            storm: None,
         }
     }
 
@@ -76,6 +81,10 @@ impl Report {
             let thousands = self.operations as f64 / 1000.0;
             self.cpu_s_per_1000_ops = Some(rounded(all / thousands, 10_000.0));
         }
+    }
+
+    pub(super) fn add_storm(&mut self, storm: Storm) {
+        self.storm = Some(storm);
     }
 
     pub(super) fn add_start(&mut self, before: &[Cost]) {
@@ -153,6 +162,24 @@ impl fmt::Display for Report {
                     self.bytes_per_lease
                 )?;
             }
+        }
+        if let Some(storm) = &self.storm {
+            let (before, during) = (storm.acquire_us_before, storm.acquire_us_during);
+            write!(
+                f,
+                "\n  storm       {} leases of {} sessions; the last gone {} ms after its deadline\
+                 \n  before it   p50 {} us, p99 {} us, max {} us\
+                 \n  around it   p50 {} us, p99 {} us, max {} us",
+                storm.leases,
+                storm.sessions,
+                storm.gone_after_ms,
+                before.p50,
+                before.p99,
+                before.max,
+                during.p50,
+                during.p99,
+                during.max
+            )?;
         }
         Ok(())
     }

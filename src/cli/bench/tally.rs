@@ -64,6 +64,11 @@ impl Tally {
         self.timed.borrow().len()
     }
 
+    /// Forgets how long what was timed so far took.
+    pub(super) fn forget_times(&self) {
+        self.timed.borrow_mut().reset();
+    }
+
     pub(super) fn percentiles(&self) -> Percentiles {
         let timed = self.timed.borrow();
         Percentiles {

@@ -20,8 +20,8 @@ pub(super) struct Target {
 }
 
 /// Long enough that a run of ordinary length renews a few times only.
-const TTL_MS: u64 = 60_000;
-const RENEW_EVERY: Duration = Duration::from_secs(20);
+const TTL: Duration = Duration::from_secs(60);
+const RENEWALS_PER_TTL: u32 = 3;
 /// Before a worker that lost its connection looks for the leader again.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -94,6 +94,7 @@ pub(super) struct Worker {
     connection: Connection,
     session: String,
     renew_at: Instant,
+    renew_every: Duration,
     renew: Vec<u8>,
     release_head: String,
     release: Vec<u8>,
@@ -101,14 +102,22 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) async fn open(target: &Target, nth: usize) -> io::Result<Self> {
+        Self::open_for(target, nth, TTL).await
+    }
+
+    /// One whose session has this TTL.
+    pub(super) async fn open_for(target: &Target, nth: usize, ttl: Duration) -> io::Result<Self> {
         let mut connection = target.connect().await?;
-        let body = format!(r#"{{"ttl_ms":{TTL_MS},"owner":"bench {nth}"}}"#);
+        let ttl_ms = ttl.as_millis();
+        let renew_every = ttl / RENEWALS_PER_TTL;
+        let body = format!(r#"{{"ttl_ms":{ttl_ms},"owner":"bench {nth}"}}"#);
         let ask = target.request("POST", route::SESSIONS, "", &body);
         let opened: wire::Opened = decode(&connection.call(&ask).await?)?;
         let session = opened.session;
         Ok(Self {
             renew: target.request("POST", &route::renew(&session), "", ""),
-            renew_at: Instant::now() + RENEW_EVERY,
+            renew_at: Instant::now() + renew_every,
+            renew_every,
             target: target.clone(),
             connection,
             session,
@@ -168,10 +177,16 @@ impl Worker {
     /// Renews the session if it is time to.
     pub(super) async fn keep_alive(&mut self) -> io::Result<()> {
         if Instant::now() >= self.renew_at {
-            self.renew_at = Instant::now() + RENEW_EVERY;
-            let _: wire::Renewed = decode(&self.connection.call(&self.renew).await?)?;
+            self.renew().await?;
         }
         Ok(())
+    }
+
+    /// Renews the session, and answers when it will have ended unless renewed again.
+    pub(super) async fn renew(&mut self) -> io::Result<Instant> {
+        self.renew_at = Instant::now() + self.renew_every;
+        let renewed: wire::Renewed = decode(&self.connection.call(&self.renew).await?)?;
+        Ok(Instant::now() + Duration::from_millis(renewed.expires_in_ms))
     }
 
     /// Looks for the leader until there is one to be reached.
