@@ -33,7 +33,7 @@ pub struct Cluster {
 }
 
 /// Generous, because tests run beside each other and beside compilers.
-const READY_WITHIN: Duration = Duration::from_secs(30);
+const READY_WITHIN: Duration = Duration::from_secs(90);
 /// Between two looks at a condition.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Port clashes in a row before the harness gives up.

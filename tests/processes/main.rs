@@ -17,6 +17,7 @@ mod failover;
 mod guardian;
 mod links;
 mod lost_first;
+mod midway;
 #[cfg(feature = "planted")]
 mod panic;
 mod paused_holder;
@@ -24,6 +25,7 @@ mod readme;
 mod replace;
 mod restart;
 mod snapshot;
+mod storm;
 mod tls;
 mod verbs;
 
