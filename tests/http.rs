@@ -12,6 +12,8 @@ mod waits;
 mod codes;
 #[path = "http/family.rs"]
 mod family;
+#[path = "http/rules.rs"]
+mod rules;
 #[path = "http/fields.rs"]
 mod fields;
 #[path = "http/bounds.rs"]
