@@ -50,6 +50,7 @@ pub(super) enum Call {
     AddNode,
     RemoveNode,
     TransferLeader,
+    GetDigest,
     Health,
     Ready,
     Metrics,
@@ -71,7 +72,7 @@ pub(super) struct Spec {
 }
 
 impl Call {
-    pub(super) const ALL: [Self; 43] = [
+    pub(super) const ALL: [Self; 44] = [
         Self::OpenSession,
         Self::ListSessions,
         Self::GetSession,
@@ -109,6 +110,7 @@ impl Call {
         Self::AddNode,
         Self::RemoveNode,
         Self::TransferLeader,
+        Self::GetDigest,
         Self::Health,
         Self::Ready,
         Self::Metrics,
@@ -157,6 +159,7 @@ impl Call {
             Self::AddNode => post("add_node", route::CLUSTER_NODES, Operate),
             Self::RemoveNode => delete("remove_node", route::CLUSTER_NODE, Operate),
             Self::TransferLeader => post("transfer_leader", route::CLUSTER_TRANSFER, Operate),
+            Self::GetDigest => get("get_digest", route::CLUSTER_DIGEST, Some(Read)),
             Self::Health => get("health", route::HEALTHZ, None),
             Self::Ready => get("ready", route::READYZ, None),
             Self::Metrics => get("metrics", route::METRICS, Some(Read)),

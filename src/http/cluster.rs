@@ -57,6 +57,15 @@ pub(super) async fn transfer(api: &Api, ask: Ask) -> Result<Reply, Failure> {
     Ok(Reply::json(&leader).at(answer.revision))
 }
 
+pub(super) async fn digest(api: &Api, ask: Ask) -> Result<Reply, Failure> {
+    ask.no_parameters()?;
+    let answer = api.service().digest().await;
+    let digest = wire::Digest {
+        digest: format!("{:016x}", answer.body),
+    };
+    Ok(Reply::json(&digest).at(answer.revision))
+}
+
 fn has_host_and_port(address: &str) -> bool {
     let plain = |c: char| c.is_ascii_graphic() && !"/?#@".contains(c);
     address.rsplit_once(':').is_some_and(|(host, port)| {

@@ -189,6 +189,7 @@ impl Api {
             Call::AddNode => cluster::add(self, ask).await,
             Call::RemoveNode => cluster::remove(self, ask).await,
             Call::TransferLeader => cluster::transfer(self, ask).await,
+            Call::GetDigest => cluster::digest(self, ask).await,
             Call::Health => health::health(&ask),
             Call::Ready => health::ready(self, ask).await,
             Call::Metrics => metrics::get(self, &ask),

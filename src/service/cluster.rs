@@ -1,6 +1,7 @@
 //! The cluster: its nodes and its leader.
 
 use lockring_core::NodeId;
+use tokio::task::spawn_blocking;
 
 use super::{Answer, Service, ServiceError};
 use crate::consensus::MemberStatus;
@@ -52,6 +53,18 @@ impl Service {
                 term: status.term,
                 nodes,
             },
+        }
+    }
+
+    /// One number for all that this node has applied, which all nodes at that revision share.
+    pub async fn digest(&self) -> Answer<u64> {
+        let replica = self.inner.replica.clone();
+        let read = spawn_blocking(move || replica.digest()).await;
+        let (revision, body) = read.expect("a frozen machine is read without panics");
+        Answer {
+            revision,
+            replayed: false,
+            body,
         }
     }
 

@@ -74,6 +74,32 @@ async fn a_lock_is_handed_over_from_node_to_node() {
 }
 
 #[tokio::test]
+async fn nodes_at_one_revision_tell_the_same_digest() {
+    let (leader, one, two) = three().await;
+    one.hold("d").await;
+    let told = async |node: &Node| {
+        let answer = node.get("/v1/cluster/digest").await;
+        let digest = answer.success(200)["digest"].as_str().unwrap().to_owned();
+        (answer.revision(), digest)
+    };
+    // Until all three have applied the same.
+    let same = async || loop {
+        let seen = [told(&leader).await, told(&one).await, told(&two).await];
+        if seen.iter().all(|(revision, _)| *revision == seen[0].0) {
+            assert!(seen.iter().all(|now| *now == seen[0]), "{seen:?}");
+            return seen[0].1.clone();
+        }
+    };
+    let before = same().await;
+    assert_eq!(before.len(), 16);
+    two.hold("e").await;
+    assert_ne!(same().await, before);
+    for node in [two, one, leader] {
+        node.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn leadership_is_handed_over_and_calls_go_on() {
     let (leader, one, two) = three().await;
     let (session, fence) = one.hold("t").await;

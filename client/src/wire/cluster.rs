@@ -75,6 +75,15 @@ pub struct TransferLeader {
     pub to: Option<u64>,
 }
 
+/// 200 to `GET /v1/cluster/digest`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Digest {
+    /// One number for all that the asked node has applied at the revision of the answer, in
+    /// hexadecimal digits. Two nodes that tell another one at one revision have parted.
+    pub digest: String,
+}
+
 /// 200 to `POST /v1/cluster/transfer`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

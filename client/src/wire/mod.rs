@@ -41,7 +41,7 @@ pub mod route;
 mod sessions;
 
 pub use acquire::{Acquire, AcquireAll, Granted, GrantedAll, POLL_WINDOW_MS, Queued, Want};
-pub use cluster::{AddNode, Cluster, LeaderIs, Node, NodeRole, TransferLeader};
+pub use cluster::{AddNode, Cluster, Digest, LeaderIs, Node, NodeRole, TransferLeader};
 pub use code::{Certainty, ErrorCode, Retry};
 pub use events::{
     EVENT_STREAM, Event, EventKind, EventsQuery, Gap, HistoryPage, HistoryQuery, LeaseEndCause,

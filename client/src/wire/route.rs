@@ -66,6 +66,8 @@ pub const CLUSTER_NODES: &str = "/v1/cluster/nodes";
 pub const CLUSTER_NODE: &str = "/v1/cluster/nodes/{id}";
 /// Hand leadership over (POST).
 pub const CLUSTER_TRANSFER: &str = "/v1/cluster/transfer";
+/// `GET`: one number for all that the asked node has applied.
+pub const CLUSTER_DIGEST: &str = "/v1/cluster/digest";
 /// Whether the process lives (GET).
 pub const HEALTHZ: &str = "/healthz";
 /// Whether the node can serve (GET).

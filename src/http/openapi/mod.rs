@@ -251,6 +251,7 @@ fn schemas() -> Value {
         wire::LockPage,
         wire::Check,
         wire::Cluster,
+        wire::Digest,
         wire::AddNode,
         wire::TransferLeader,
         wire::LeaderIs,

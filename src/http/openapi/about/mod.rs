@@ -225,6 +225,7 @@ pub(super) fn about(call: Call) -> About {
         Call::AddNode => cluster::add_node(),
         Call::RemoveNode => cluster::remove_node(),
         Call::TransferLeader => cluster::transfer_leader(),
+        Call::GetDigest => cluster::get_digest(),
         Call::Health => node::health(),
         Call::Ready => node::ready(),
         Call::Metrics => node::metrics(),
