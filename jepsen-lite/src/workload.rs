@@ -25,11 +25,19 @@ pub enum Workload {
     Queue,
     /// Every call twice, under one key.
     Retry,
+    /// Locks that are shared, counted, taken together, upgraded.
+    Modes,
+    /// Locks that are changed, and streams of what happens to them.
+    Watch,
+    /// A ring whose members come and go.
+    Ring,
+    /// The cache tier: cache nodes, and who writes, reads and loads through them.
+    Cache,
 }
 
 impl Workload {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 11] = [
         Self::Lock,
         Self::FencedSet,
         Self::UnfencedSet,
@@ -37,6 +45,10 @@ impl Workload {
         Self::Lease,
         Self::Queue,
         Self::Retry,
+        Self::Modes,
+        Self::Watch,
+        Self::Ring,
+        Self::Cache,
     ];
 
     /// Its name on the command line and in histories.
@@ -50,6 +62,10 @@ impl Workload {
             Self::Lease => "lease",
             Self::Queue => "queue",
             Self::Retry => "retry",
+            Self::Modes => "modes",
+            Self::Watch => "watch",
+            Self::Ring => "ring",
+            Self::Cache => "cache",
         }
     }
 
@@ -59,7 +75,14 @@ impl Workload {
         match self {
             Self::FencedSet | Self::Register => Some(Checking::Fences),
             Self::UnfencedSet => Some(Checking::Nothing),
-            Self::Lock | Self::Lease | Self::Queue | Self::Retry => None,
+            Self::Lock
+            | Self::Lease
+            | Self::Queue
+            | Self::Retry
+            | Self::Modes
+            | Self::Watch
+            | Self::Ring
+            | Self::Cache => None,
         }
     }
 
@@ -70,7 +93,10 @@ impl Workload {
             Self::Lock | Self::Lease => hands / 2,
             Self::FencedSet | Self::UnfencedSet | Self::Register => hands / 3,
             Self::Queue => hands / 4,
+            Self::Watch => hands / 2,
             Self::Retry => hands,
+            // Their keys have names of their own.
+            Self::Modes | Self::Ring | Self::Cache => 1,
         };
         if keys == 0 { 1 } else { keys }
     }

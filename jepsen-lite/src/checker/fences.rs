@@ -1,6 +1,8 @@
 //! Fences rise: along the log, and along time.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+
+use serde_json::Value;
 
 use super::{Checker, Findings};
 use crate::history::{Call, History};
@@ -24,7 +26,12 @@ impl Checker for Rise {
             .filter(|call| call.f == "acquire" && call.is_ok());
         // What was told a second time was granted at another time than it was told.
         let first = grants.filter(|call| call.value.as_ref().is_none_or(|value| value != true));
-        let grants: Vec<&Call> = first.filter(|call| call.fence.is_some()).collect();
+        // Who asks again for what it has is told of the same lease, later.
+        let mut known = HashSet::new();
+        let with_fence = first.filter(|call| call.fence.is_some());
+        let grants: Vec<&Call> = with_fence
+            .filter(|call| known.insert((call.key(), call.session(), call.fence)))
+            .collect();
         let mut findings = Findings {
             looked_at: grants.len() as u64,
             ..Findings::default()
@@ -60,14 +67,16 @@ fn along_the_log(grants: &[&Call], findings: &mut Findings) {
             );
             findings.breaks(what, [call, later]);
         }
-        let at_once = !call
-            .asked
-            .as_ref()
-            .is_some_and(serde_json::Value::is_number);
+        let at_once = !call.asked.as_ref().is_some_and(waits);
         if at_once && lowest.is_none_or(|later| call.fence < later.fence) {
             lowest = Some(call);
         }
     }
+}
+
+/// Whether a call asked to wait.
+pub(super) fn waits(asked: &Value) -> bool {
+    asked.is_number() || asked["wait_ms"].as_u64().is_some_and(|wait| wait > 0)
 }
 
 fn along_time(grants: &[&Call], findings: &mut Findings) {

@@ -8,6 +8,9 @@
 
 use std::collections::HashMap;
 
+use serde_json::Value;
+
+use super::sharing::Sharing;
 use crate::clock::MS;
 use crate::history::{Call, End};
 
@@ -20,6 +23,8 @@ pub struct Lease {
     pub session: String,
     /// Its number.
     pub fence: u64,
+    /// How it shares the lock.
+    pub sharing: Sharing,
     /// From the answer on.
     pub from: u64,
     /// Until when it was certainly in force; `None` where the session's renewals are not in the
@@ -90,25 +95,67 @@ pub fn leases(calls: &[Call]) -> Vec<Lease> {
         let sent = releases.entry(lease).or_insert(call.start);
         *sent = call.start.min(*sent);
     }
-    let granted = calls
-        .iter()
-        .filter(|call| call.f == "acquire" && call.end == End::Ok);
-    let leases = granted.filter_map(|call| {
-        let fence = call.fence?;
-        let released = releases.get(&(call.key(), call.session(), fence)).copied();
+    let mut asks: HashMap<(&str, &str), Vec<&Call>> = HashMap::new();
+    for call in calls.iter().filter(|call| call.f == "acquire") {
+        let of = (call.key(), call.session());
+        asks.entry(of).or_default().push(call);
+    }
+    let granted = calls.iter().filter(|call| call.end == End::Ok);
+    let grants = granted.flat_map(|call| grants_of(call).into_iter().map(move |row| (call, row)));
+    let leases = grants.map(|(call, (key, fence, sharing))| {
+        let released = releases
+            .get(&(key.as_str(), call.session(), fence))
+            .copied();
+        let of_holder = asks.get(&(key.as_str(), call.session()));
+        let changed = of_holder.and_then(|asks| changed(asks, call, sharing));
+        let given_up = [released, changed].into_iter().flatten().min();
         let lived = lives.until(call.session());
-        let certain = lived.map(|until| until.min(released.unwrap_or(u64::MAX)));
-        Some(Lease {
-            key: call.key().to_owned(),
+        let certain = lived.map(|until| until.min(given_up.unwrap_or(u64::MAX)));
+        Lease {
+            key,
             session: call.session().to_owned(),
             fence,
+            sharing,
             from: call.stop,
             certain,
-            believed: released.or(lived).unwrap_or(call.stop),
+            believed: given_up.or(lived).unwrap_or(call.stop),
             acquired: call.clone(),
-        })
+        }
     });
     leases.collect()
+}
+
+/// The locks, fences and modes that a call was granted.
+fn grants_of(call: &Call) -> Vec<(String, u64, Sharing)> {
+    if call.f == "acquire-all" {
+        let leases = call.value.as_ref().map(|value| &value["leases"]);
+        let leases = leases.and_then(Value::as_array).into_iter().flatten();
+        let lease = |row: &Value| {
+            let (lock, fence) = (row["lock"].as_str()?, row["fence"].as_u64()?);
+            Some((lock.to_owned(), fence, Sharing::read(&row["mode"])))
+        };
+        return leases.filter_map(lease).collect();
+    }
+    match call.fence.filter(|_| call.f == "acquire") {
+        Some(fence) => vec![(call.key().to_owned(), fence, asked(call))],
+        None => Vec::new(),
+    }
+}
+
+/// The mode that an acquire asked for.
+pub(super) fn asked(call: &Call) -> Sharing {
+    let asked = call.asked.as_ref();
+    asked.map_or(Sharing::Exclusive, |asked| Sharing::read(&asked["mode"]))
+}
+
+/// When the holder asked for the same lock in another mode, which puts another lease in the place
+/// of this one.
+fn changed(asks: &[&Call], grant: &Call, sharing: Sharing) -> Option<u64> {
+    let later = asks
+        .iter()
+        .filter(|ask| ask.start >= grant.stop && ask.end != End::Fail);
+    let other = later.filter(|ask| asked(ask) != sharing);
+    other.map(|ask| ask.start).min()
 }
 
 /// The leases that are certainly in force for a while, key by key in the order of their begins.

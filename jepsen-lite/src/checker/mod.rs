@@ -5,6 +5,7 @@
 //! complains of what is allowed, it is worse; so each claims only what follows from times that
 //! the caller took itself, and an answer that was not read decides nothing.
 
+mod cached;
 mod durable;
 mod early;
 mod fences;
@@ -12,11 +13,15 @@ mod fresh;
 mod holds;
 pub mod leases;
 mod linear;
+mod modes;
 mod once;
 mod order;
 mod regrant;
+mod rings;
 mod sets;
+pub mod sharing;
 mod strangers;
+mod stream;
 pub mod strength;
 #[cfg(test)]
 mod tests;
@@ -28,6 +33,7 @@ use serde::{Deserialize, Serialize};
 use crate::history::{Event, History};
 use crate::workload::Workload;
 
+pub(crate) use cached::answered;
 pub use linear::{Outcome, Register, Timed, linearize};
 
 /// What came of a check.
@@ -135,6 +141,29 @@ pub fn for_workload(workload: Workload) -> Vec<Box<dyn Checker>> {
             Box::new(once::OneEffect),
             Box::new(early::NothingLost),
             Box::new(undead::NothingReturns),
+        ],
+        Workload::Modes => vec![
+            Box::new(modes::Compatible),
+            Box::new(modes::AllOrNothing),
+            Box::new(modes::NoDeadlock),
+            Box::new(early::NothingLost),
+            Box::new(undead::NothingReturns),
+        ],
+        Workload::Watch => vec![
+            Box::new(stream::Whole),
+            Box::new(holds::Disjoint),
+            Box::new(early::NothingLost),
+        ],
+        Workload::Ring => vec![
+            Box::new(rings::EpochsRise),
+            Box::new(rings::JoinsShow),
+            Box::new(rings::OneOwner),
+            Box::new(rings::AsPlanned),
+        ],
+        Workload::Cache => vec![
+            Box::new(cached::NeverOlder),
+            Box::new(cached::AnswersDisjoint),
+            Box::new(cached::OneLoad),
         ],
     }
 }

@@ -99,7 +99,7 @@ fn last_ends(calls: &[Call]) -> HashMap<&str, u64> {
 }
 
 /// The windows of faults, each with its recovery.
-fn faults(history: &History) -> Vec<(u64, u64)> {
+pub(super) fn faults(history: &History) -> Vec<(u64, u64)> {
     let told = history.events.iter();
     let told = told.filter(|event| event.process == NEMESIS && event.f == "fault");
     told.filter_map(|event| {

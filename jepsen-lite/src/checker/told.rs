@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
+use super::sharing::Sharing;
 use super::{Checker, Findings};
 use crate::history::{Event, History, NEMESIS};
 
@@ -17,8 +18,8 @@ impl Checker for HistoriesFit {
     }
 
     fn promise(&self) -> &'static str {
-        "a lock's history is ordered, never shows two exclusive leases at once or a grant to a \
-         session that was over, and has every grant that was acknowledged"
+        "a lock's history is ordered, never shows two leases at once that exclude each other or a \
+         grant to a session that was over, and has every grant that was acknowledged"
     }
 
     fn check(&self, history: &History) -> Findings {
@@ -73,46 +74,58 @@ fn in_order(lock: &str, rows: &[&Event], findings: &mut Findings) {
     }
 }
 
-/// Each exclusive grant ends before the next, and after it began.
+/// No grant comes while another is held that excludes it, and none ends as it begins.
 fn one_at_a_time(lock: &str, rows: &[&Event], findings: &mut Findings) {
-    let mut held: Option<&Event> = None;
+    let mut held: Vec<&Event> = Vec::new();
     for row in rows {
         match kind(row) {
-            // What is not known may have ended it.
-            "gap" => held = None,
-            "granted" if number(row, "fence") > 0 && is_exclusive(row) => {
-                if let Some(before) = held {
-                    let (one, other) = (number(before, "fence"), number(row, "fence"));
-                    let what = format!("{lock}: fence {other} is granted while {one} is held");
-                    breaks(findings, what, &[before, row]);
-                }
-                held = Some(row);
+            // What is not known may have ended them.
+            "gap" => held.clear(),
+            "granted" if number(row, "fence") > 0 => {
+                gets_along(lock, &held, row, findings);
+                held.push(row);
             }
             "expired" | "released" | "broken" | "revoked" | "transferred" | "changed" => {
-                let Some(grant) =
-                    held.filter(|grant| number(grant, "fence") == number(row, "fence"))
-                else {
+                let fence = number(row, "fence");
+                let Some(at) = held.iter().position(|held| number(held, "fence") == fence) else {
                     continue;
                 };
+                let grant = held.swap_remove(at);
                 let cause = row.value.as_ref().map(|value| value["cause"].clone());
                 let by_session = cause.is_none_or(|cause| cause == "expired" || cause.is_null());
                 let at_once = number(grant, "at_ms") == number(row, "at_ms");
                 if kind(row) == "expired" && by_session && at_once {
-                    let fence = number(row, "fence");
                     let what =
                         format!("{lock}: fence {fence} was granted to a session that was over");
                     breaks(findings, what, &[grant, row]);
                 }
-                held = None;
             }
             _ => {}
         }
     }
 }
 
-fn is_exclusive(row: &Event) -> bool {
-    let mode = row.value.as_ref().map(|value| value["mode"].clone());
-    mode.is_none_or(|mode| mode == "exclusive" || mode.is_null())
+/// Whether a lock that is held so can be granted so.
+fn gets_along(lock: &str, held: &[&Event], grant: &Event, findings: &mut Findings) {
+    let fence = number(grant, "fence");
+    if let Some(before) = held
+        .iter()
+        .find(|before| sharing(before).excludes(sharing(grant)))
+    {
+        let one = number(before, "fence");
+        let what = format!("{lock}: fence {fence} is granted while {one} is held");
+        breaks(findings, what, &[before, grant]);
+    } else if let Some((all, of)) = sharing(grant).overdraws(held.iter().map(|row| sharing(row))) {
+        let what = format!("{lock}: with fence {fence} {all} permits of {of} are taken");
+        let mut rows = held.to_vec();
+        rows.push(grant);
+        breaks(findings, what, &rows);
+    }
+}
+
+fn sharing(row: &Event) -> Sharing {
+    let mode = row.value.as_ref().map(|value| &value["mode"]);
+    Sharing::read(mode.unwrap_or(&Value::Null))
 }
 
 /// Every acknowledged grant of these locks is there, as far back as the history goes.
@@ -179,6 +192,33 @@ mod tests {
                 .map(|(t, value)| row(t, "a", value.clone())),
         );
         HistoriesFit.check(&History::new(events))
+    }
+
+    #[test]
+    fn leases_that_share_may_meet_and_permits_are_counted() {
+        let shared = |fence: u64, mode: Value| {
+            let mut row = of("granted", fence, fence, 10 + fence);
+            row["mode"] = mode;
+            row
+        };
+        let together = [shared(1, json!("shared")), shared(2, json!("shared"))];
+        assert!(told(&together).broken.is_empty());
+        let permits = |fence| shared(fence, json!({"permits": 1, "of": 2}));
+        assert!(told(&[permits(1), permits(2)]).broken.is_empty());
+        for (rows, wrong) in [
+            (
+                vec![shared(1, json!("shared")), of("granted", 2, 2, 12)],
+                "while 1 is held",
+            ),
+            (
+                vec![permits(1), permits(2), permits(3)],
+                "3 permits of 2 are taken",
+            ),
+        ] {
+            let findings = told(&rows);
+            let (found, _) = findings.broken.first().expect(wrong);
+            assert!(found.contains(wrong), "{found}");
+        }
     }
 
     fn of(event: &str, revision: u64, fence: u64, at_ms: u64) -> Value {

@@ -57,6 +57,9 @@ enum Verb {
         /// What to do, as the run says it
         spec: String,
     },
+    /// Serve the values of a run's cache
+    #[command(hide = true)]
+    Origin,
     /// Serve the outside resource of a run
     #[command(hide = true)]
     Resource {
@@ -109,20 +112,25 @@ fn run(verb: Verb) -> anyhow::Result<u8> {
             runtime.shutdown_background();
             Ok(0)
         }
+        Verb::Origin => {
+            runtime.block_on(resource::serve_origin(say_address))?;
+            Ok(0)
+        }
         Verb::Resource { no_fences } => {
             let checking = if no_fences {
                 Checking::Nothing
             } else {
                 Checking::Fences
             };
-            let ready = |address: std::net::SocketAddr| {
-                say(&address.to_string());
-                Ok(())
-            };
-            runtime.block_on(resource::serve(checking, ready))?;
+            runtime.block_on(resource::serve(checking, say_address))?;
             Ok(0)
         }
     }
+}
+
+fn say_address(address: std::net::SocketAddr) -> anyhow::Result<()> {
+    say(&address.to_string());
+    Ok(())
 }
 
 #[expect(clippy::print_stdout, reason = "this is what the tool is asked for")]

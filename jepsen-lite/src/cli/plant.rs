@@ -60,7 +60,12 @@ const BUGS: &[Bug] = &[
     bug("no-fence-check", &[Workload::Lock], &[], 20),
     bug("no-owner-check", &[Workload::Lock], &[], 20),
     bug("wall-clock-fence", &[Workload::Lock], &[Nemesis::Clock], 20),
-    bug("grant-to-expired", &[Workload::Queue], &[], 20),
+    bug(
+        "grant-to-expired",
+        &[Workload::Queue],
+        &[Nemesis::Stutter],
+        30,
+    ),
     bug(
         "corrupt-suffix-cut",
         &[Workload::Lock],
@@ -71,8 +76,8 @@ const BUGS: &[Bug] = &[
     bug(
         "stale-leader-read",
         &[Workload::Lock],
-        &[Nemesis::Leader, Nemesis::Partition],
-        50,
+        &[Nemesis::Comeback],
+        40,
     ),
     bug(
         "replays-not-in-snapshot",
@@ -89,9 +94,11 @@ const BUGS: &[Bug] = &[
     bug(
         "no-term-guard",
         &[Workload::Lease, Workload::Lock],
-        &[Nemesis::Leader, Nemesis::Pause],
+        &[Nemesis::Comeback],
         70,
     ),
+    bug("ring-epoch-not-bumped", &[Workload::Ring], &[], 20),
+    bug("two-owners-in-a-move", &[Workload::Ring], &[], 30),
 ];
 
 /// What a run with or without a bug came to.

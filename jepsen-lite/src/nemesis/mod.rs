@@ -101,6 +101,8 @@ pub enum Nemesis {
     Rolling,
     /// SIGSTOP to a node.
     Pause,
+    /// SIGSTOP to the leader, again and again, too short for an election.
+    Stutter,
     /// SIGSTOP to a worker, past its TTL.
     Holder,
     /// Links between nodes are cut, in one of six shapes.
@@ -109,6 +111,8 @@ pub enum Nemesis {
     Link,
     /// Whoever leads is killed, stopped or cut off, again and again.
     Leader,
+    /// The leader is cut off until another leads, and then leads again at once.
+    Comeback,
     /// Leadership is handed over by request.
     Transfer,
     /// A node joins and leaves.
@@ -129,15 +133,17 @@ pub enum Nemesis {
 
 impl Nemesis {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Kill,
         Self::RestartAll,
         Self::Rolling,
         Self::Pause,
+        Self::Stutter,
         Self::Holder,
         Self::Partition,
         Self::Link,
         Self::Leader,
+        Self::Comeback,
         Self::Transfer,
         Self::Member,
         Self::Wipe,
@@ -156,10 +162,12 @@ impl Nemesis {
             Self::RestartAll => "restart-all",
             Self::Rolling => "rolling",
             Self::Pause => "pause",
+            Self::Stutter => "stutter",
             Self::Holder => "holder",
             Self::Partition => "partition",
             Self::Link => "link",
             Self::Leader => "leader",
+            Self::Comeback => "comeback",
             Self::Transfer => "transfer",
             Self::Member => "member",
             Self::Wipe => "wipe",
@@ -179,6 +187,7 @@ impl Nemesis {
             Self::RestartAll => "SIGKILL to all nodes at once; all started again",
             Self::Rolling => "each node is asked to stop and started again, one after the other",
             Self::Pause => "SIGSTOP to a node, SIGCONT later",
+            Self::Stutter => "SIGSTOP to the leader, again and again, too short for an election",
             Self::Holder => "SIGSTOP to a worker past its TTL, which then wakes up and goes on",
             Self::Partition => {
                 "links between nodes cut: halves, leader in the minority, one-way, bridge, \
@@ -189,6 +198,7 @@ impl Nemesis {
                  half-open, closed late"
             }
             Self::Leader => "whoever leads is killed, stopped or cut off, again and again",
+            Self::Comeback => "the leader is cut off until another leads, then leads again at once",
             Self::Transfer => "leadership is handed over by request",
             Self::Member => "a node joins as a learner, gets its vote, leaves again",
             Self::Wipe => "a data directory is lost: refused under its old identity, replaced",
@@ -211,10 +221,12 @@ impl Nemesis {
             Self::RestartAll => kill::all(stage, hold).await,
             Self::Rolling => kill::rolling(stage).await,
             Self::Pause => pause::node(stage, hold).await,
+            Self::Stutter => pause::stutter(stage, hold).await,
             Self::Holder => pause::holder(stage).await,
             Self::Partition => partition::cut(stage, hold).await,
             Self::Link => link::trouble(stage, hold).await,
             Self::Leader => leader::hunt(stage, hold).await,
+            Self::Comeback => leader::comeback(stage, hold).await,
             Self::Transfer => leader::transfer(stage).await,
             Self::Member => member::come_and_go(stage, hold).await,
             Self::Wipe => damage::wipe(stage, hold).await,

@@ -70,3 +70,27 @@ pub(super) async fn holder(stage: &mut Stage) -> Struck {
         status,
     ))
 }
+
+/// The leader again and again, each time for less than an election takes: it goes on leading, and
+/// what fell due meanwhile falls due all at once.
+pub(super) async fn stutter(stage: &mut Stage, hold: Duration) -> Struck {
+    let leader = stage.leader().await;
+    let pid = stage.cluster.pid(leader)?;
+    let mut status = Status::Skipped("there was no time".to_owned());
+    let until = tokio::time::Instant::now() + hold * 2;
+    let mut stops = 0;
+    while tokio::time::Instant::now() < until {
+        stage.cluster.pause(leader)?;
+        status = wait_stopped(pid).await;
+        let stopped = stage.dice.between(100, 250);
+        stage.hold(Duration::from_millis(stopped)).await;
+        stage.cluster.resume(leader)?;
+        stops += 1;
+        let awake = stage.dice.between(20, 120);
+        stage.hold(Duration::from_millis(awake)).await;
+    }
+    Ok((
+        format!("node {leader} stopped {stops} times, each for less than an election"),
+        status,
+    ))
+}

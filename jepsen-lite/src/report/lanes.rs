@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use super::plot::{self, Axis, label};
 use crate::checker::leases::{Lease, leases};
+use crate::checker::sharing::Sharing;
 use crate::clock::MS;
 use crate::history::{Call, End, Event};
 use crate::nemesis::Fault;
@@ -72,9 +73,14 @@ pub(super) fn holds(calls: &[Call], faults: &[Fault], axis: Axis) -> String {
         let y = nth as f64 * row;
         body.push_str(&label(y + 15.0, key));
         of_key.sort_by_key(|lease| lease.from);
-        let mut reach = 0;
+        let mut before: Vec<(u64, Sharing)> = Vec::new();
         for lease in of_key.iter() {
             let until = lease.believed.max(lease.from);
+            before.retain(|(reach, _)| *reach > lease.from);
+            let excluded = before
+                .iter()
+                .filter(|(_, held)| held.excludes(lease.sharing));
+            let overlap = excluded.map(|(reach, _)| *reach).max();
             let (from, to) = (axis.x(lease.from), axis.x(until));
             let certain = lease
                 .certain
@@ -92,7 +98,7 @@ pub(super) fn holds(calls: &[Call], faults: &[Fault], axis: Axis) -> String {
                 y + 7.0,
                 (axis.x(certain) - from).max(0.5),
             );
-            if lease.from < reach {
+            if let Some(reach) = overlap {
                 let _ = write!(
                     body,
                     "<rect class=overlap x={from:.1} y={:.1} width={:.1} height=22 />",
@@ -109,7 +115,7 @@ pub(super) fn holds(calls: &[Call], faults: &[Fault], axis: Axis) -> String {
                     lease.fence
                 );
             }
-            reach = reach.max(until);
+            before.push((until, lease.sharing));
         }
     }
     body.push_str(&axis.ticks(height));

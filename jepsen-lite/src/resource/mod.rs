@@ -9,6 +9,7 @@
 //! It speaks JSON lines over TCP, one answer to each request, in order.
 
 mod gate;
+mod origin;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 pub use gate::{Checking, Store};
+pub use origin::{loads_of, serve_origin};
 
 /// What is asked of the resource.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

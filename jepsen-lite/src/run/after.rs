@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::Plan;
 use crate::api::Api;
+use crate::checker::leases::leases;
 use crate::checker::{Property, Verdict, told};
 use crate::clock::MS;
 use crate::cluster::wait_for;
@@ -84,10 +85,8 @@ pub(super) async fn liveness(stage: &mut Stage) -> anyhow::Result<Healed> {
 /// What the service itself tells of the locks that were used; nothing from one that does not.
 pub(super) async fn histories(stage: &Stage, history: &History) -> Vec<Event> {
     let calls = history.calls();
-    let grants = calls
-        .iter()
-        .filter(|call| call.f == "acquire" && call.is_ok());
-    let locks: BTreeSet<&str> = grants.map(|call| call.key()).collect();
+    let leases = leases(&calls);
+    let locks: BTreeSet<&str> = leases.iter().map(|lease| lease.key.as_str()).collect();
     let api = stage.cluster.api(1);
     let mut rows = Vec::new();
     let mut t = stage.now();
@@ -125,7 +124,7 @@ pub(super) async fn histories(stage: &Stage, history: &History) -> Vec<Event> {
     rows
 }
 
-/// At one revision all nodes show the same.
+/// At one revision all nodes have the same digest, and show the same.
 pub(super) async fn equal_views(stage: &mut Stage) -> anyhow::Result<Property> {
     let deadline = Instant::now() + EQUAL_WITHIN;
     let mut wrong = Vec::new();
@@ -156,8 +155,8 @@ pub(super) async fn equal_views(stage: &mut Stage) -> anyhow::Result<Property> {
             "the nodes are not at one revision within {EQUAL_WITHIN:?}"
         ));
     }
-    let promise = "after all faults every node shows the same locks, holders, queues and sessions \
-                   at the same revision";
+    let promise = "after all faults every node has the same digest at the same revision, and shows \
+                   the same locks, holders, queues, sessions and rings";
     Ok(property("replicas-agree", promise, compared, wrong))
 }
 
@@ -165,8 +164,13 @@ pub(super) async fn equal_views(stage: &mut Stage) -> anyhow::Result<Property> {
 /// meanwhile.
 async fn view(api: &Api) -> Option<(u64, Value)> {
     let mut revisions = Vec::new();
-    let mut pages = Vec::new();
-    for list in ["locks", "sessions"] {
+    let digest = api
+        .get(lockring_client::wire::route::CLUSTER_DIGEST)
+        .await
+        .ok()?;
+    revisions.push(digest.header("lockring-revision")?.parse::<u64>().ok()?);
+    let mut pages = vec![digest.expect(200).ok()?];
+    for list in ["locks", "sessions", "rings"] {
         let mut after = String::new();
         loop {
             let path = format!("/v1/{list}?consistency=stale&limit=1000{after}");

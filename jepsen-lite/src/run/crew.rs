@@ -16,6 +16,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
 use super::Plan;
+use super::caches::{self, Caches, tell_address};
 use crate::cluster::Cluster;
 use crate::history::{Event, Kind};
 use crate::nemesis::Sufferer;
@@ -35,16 +36,26 @@ const PENDING_MAX: usize = 10_000;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sizes {
     workloads: u64,
+    caches: u64,
 }
 
 impl Sizes {
     pub(super) fn of(plan: &Plan) -> Self {
         Self {
             workloads: plan.workloads.len() as u64,
+            caches: match plan.workloads.contains(&Workload::Cache) {
+                true => caches::NODES,
+                false => 0,
+            },
         }
     }
 
-    pub(super) const fn workers(self) -> u64 {
+    /// Whoever calls the cluster over links of its own.
+    pub(super) const fn callers(self) -> u64 {
+        self.workers() + self.caches
+    }
+
+    const fn workers(self) -> u64 {
         self.workloads * WORKERS_EACH
     }
 
@@ -57,6 +68,7 @@ impl Sizes {
 pub(super) struct Crew {
     workers: Vec<(String, Child)>,
     resources: Vec<(Workload, SocketAddr, Child)>,
+    caches: Option<Caches>,
     readers: JoinSet<anyhow::Result<()>>,
     writer: JoinHandle<anyhow::Result<Vec<Event>>>,
 }
@@ -70,6 +82,7 @@ impl Crew {
         let mut crew = Self {
             workers: Vec::new(),
             resources: Vec::new(),
+            caches: None,
             readers: JoinSet::new(),
             writer: tokio::spawn(write(events, file)),
         };
@@ -80,6 +93,10 @@ impl Crew {
             }
         }
         let sizes = Sizes::of(plan);
+        if sizes.caches > 0 {
+            let first = sizes.workers() + 1;
+            crew.caches = Some(Caches::start(plan, cluster, first).await?);
+        }
         for (nth, workload) in plan.workloads.iter().enumerate() {
             for worker in 1..=WORKERS_EACH {
                 let number = nth as u64 * WORKERS_EACH + worker;
@@ -91,12 +108,20 @@ impl Crew {
                     hands: each,
                     first_process: i64::try_from((number - 1) * each)?,
                     processes: i64::try_from(sizes.hands())?,
+                    of_workload: [nth as u64 * HANDS_EACH, HANDS_EACH]
+                        .map(|number| i64::try_from(number).unwrap_or(i64::MAX)),
                     seed: plan.seed,
                     endpoints: cluster
                         .ids()
                         .map(|id| cluster.url_for(number, id))
                         .collect(),
                     resource: resource.map(|(_, address, _)| *address),
+                    caches: crew
+                        .caches
+                        .as_ref()
+                        .map(Caches::addresses)
+                        .unwrap_or_default(),
+                    origin: crew.caches.as_ref().map(|caches| caches.origin),
                     ttl_ms: u64::try_from(plan.ttl.as_millis())?,
                     pause_ms: 1_000 * sizes.hands() / plan.rate.max(1),
                     keys: workload.keys(HANDS_EACH),
@@ -144,7 +169,8 @@ impl Crew {
                 pid: process.id()?,
             })
         });
-        running.collect()
+        let caches = self.caches.iter().flat_map(Caches::sufferers);
+        running.chain(caches).collect()
     }
 
     /// That all work and the history is written.
@@ -153,6 +179,9 @@ impl Crew {
             if let Some(how) = process.try_wait()? {
                 bail!("{name} ended by itself: {how}");
             }
+        }
+        if let Some(caches) = &mut self.caches {
+            caches.check()?;
         }
         if self.writer.is_finished() {
             bail!("the history cannot be written any more");
@@ -175,6 +204,14 @@ impl Crew {
             read.context("a reader of a worker's words panicked")??;
         }
         Ok(())
+    }
+
+    /// Ends the cache nodes, and answers what they noted.
+    pub(super) async fn end_caches(&mut self, began: u64) -> anyhow::Result<Vec<Event>> {
+        match self.caches.take() {
+            Some(caches) => caches.end(clock::now().saturating_sub(began)).await,
+            None => Ok(Vec::new()),
+        }
     }
 
     /// What the resources hold in the end.
@@ -257,19 +294,5 @@ async fn resource(tool: &Path, checking: Checking) -> anyhow::Result<(SocketAddr
     if checking == Checking::Nothing {
         command.arg("--no-fences");
     }
-    let mut process = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .with_context(|| format!("cannot start {}", tool.display()))?;
-    let stdout = process.stdout.take().context("stdout is a pipe")?;
-    let mut line = String::new();
-    timeout(
-        Duration::from_secs(20),
-        BufReader::new(stdout).read_line(&mut line),
-    )
-    .await
-    .context("the resource does not say where it is")??;
-    Ok((line.trim().parse()?, process))
+    tell_address(&mut command).await
 }

@@ -1,6 +1,7 @@
 //! One run: a cluster, its users, its faults, and the judgement.
 
 mod after;
+mod caches;
 mod crew;
 mod watch;
 
@@ -128,7 +129,7 @@ impl Plan {
             nodes: self.nodes,
             sections,
             wiring: Wiring::Proxied {
-                workers: Sizes::of(self).workers(),
+                workers: Sizes::of(self).callers(),
                 spares: u64::from(self.nemeses.contains(&Nemesis::Member)),
             },
             environment,
@@ -167,7 +168,8 @@ pub async fn run(plan: &Plan) -> anyhow::Result<Results> {
         Some(why) => properties.push(after::dead(why)),
     }
     crew.wind_up().await?;
-    let finals = crew.final_reads(plan, began).await?;
+    let mut finals = crew.final_reads(plan, began).await?;
+    finals.extend(crew.end_caches(began).await?);
     // Of a cluster that is not whole there is nothing to compare.
     if unhealed.is_none() {
         properties.push(after::equal_views(&mut stage).await?);

@@ -63,7 +63,7 @@ async fn read(mut hand: Hand) {
 }
 
 /// Renews when a third of the TTL is over. `None` when the session must be given up.
-async fn still_lives(hand: &mut Hand, session: &mut Open) -> Option<()> {
+pub(super) async fn still_lives(hand: &mut Hand, session: &mut Open) -> Option<()> {
     let age = hand.recorder.now().saturating_sub(session.renewed);
     if age < hand.spec.ttl_ms * crate::clock::MS / 3 {
         return Some(());

@@ -9,20 +9,26 @@
 //! stops beginning anything new when its standard input ends, and then winds up.
 
 mod call;
+mod cache;
+mod guarded;
 mod hand;
+mod lease;
 mod lock;
+mod modes;
 mod queue;
 mod record;
+mod resp;
 mod retry;
-mod guarded;
-mod lease;
+mod ring;
+mod stream;
+mod watch;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt;
-use tokio::sync::watch;
+use tokio::sync::watch::channel;
 use tokio::task::JoinSet;
 
 use crate::seed::Dice;
@@ -43,12 +49,18 @@ pub struct Spec {
     pub first_process: i64,
     /// How much a process number goes up when it retires.
     pub processes: i64,
+    /// The process number of the first hand of this workload, and how many it has.
+    pub of_workload: [i64; 2],
     /// The seed of the run.
     pub seed: u64,
     /// Where each node is reached from here, from node 1 up.
     pub endpoints: Vec<String>,
     /// The outside resource, for workloads that have one.
     pub resource: Option<SocketAddr>,
+    /// The cache nodes, for the workload that has them.
+    pub caches: Vec<CacheNode>,
+    /// Where their values come from.
+    pub origin: Option<SocketAddr>,
     /// How long sessions live without renewal.
     pub ttl_ms: u64,
     /// The pause of a hand between two things, on average.
@@ -57,6 +69,15 @@ pub struct Spec {
     pub keys: u64,
     /// When the run began, by the machine's monotonic clock.
     pub began: u64,
+}
+
+/// Where a cache node is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CacheNode {
+    /// For who knows the slots.
+    pub resp: String,
+    /// For anybody.
+    pub proxy: String,
 }
 
 /// Whether a worker may begin something new.
@@ -71,7 +92,7 @@ pub(crate) enum Phase {
 /// # Errors
 /// When the history cannot be handed over any more.
 pub async fn work(spec: Spec) -> anyhow::Result<()> {
-    let (tell, phase) = watch::channel(Phase::Working);
+    let (tell, phase) = channel(Phase::Working);
     let (recorder, writer) = Recorder::to_stdout(spec.began);
     let mut hands = JoinSet::new();
     for nth in 0..spec.hands {
@@ -105,6 +126,10 @@ async fn run(workload: Workload, hand: Hand) {
         Workload::Lease => lease::run(hand).await,
         Workload::Queue => queue::run(hand).await,
         Workload::Retry => retry::run(hand).await,
+        Workload::Modes => modes::run(hand).await,
+        Workload::Watch => watch::run(hand).await,
+        Workload::Ring => ring::run(hand).await,
+        Workload::Cache => cache::run(hand).await,
     }
 }
 
