@@ -4,12 +4,12 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use super::Join;
 use super::Ring;
-use super::journal::{self, Owners, RingMove};
+use super::journal::{self, RingMove};
 use super::member::Life;
 use super::table;
 use super::view::Balance;
-use super::{Join, Seat};
 use crate::name::SessionId;
 use crate::name::{Addresses, MemberName, Weight, Zone};
 use crate::outcome::Refusal;
@@ -79,9 +79,9 @@ impl Ring {
         for change in changes {
             ring.suppose(change)?;
         }
-        let before = self.planned_owners();
+        let before = self.named(&self.slots.target);
         ring.slots.target = super::slots::PerSlot(ring.place(&ring.base()));
-        let after = ring.planned_owners();
+        let after = ring.named(&ring.slots.target);
         let diff = journal::diff(&before, &after);
         Ok(RingPlan {
             moved_slots: diff.moved_slots,
@@ -90,11 +90,6 @@ impl Ring {
             after: ring.balance(&ring.slots.target),
             digest: table::digest(&after),
         })
-    }
-
-    fn planned_owners(&self) -> Owners<'_> {
-        let name = |seat: &Seat| self.members.get(seat).map(|member| &member.name);
-        self.slots.target.iter().map(name).collect()
     }
 
     fn suppose(&mut self, change: &PlanChange) -> Result<(), PlanError> {

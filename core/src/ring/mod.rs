@@ -33,6 +33,7 @@ mod view;
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
@@ -121,8 +122,18 @@ impl Ring {
     }
 
     fn owners(&self) -> Owners<'_> {
-        let name = |seat: &Seat| self.members.get(seat).map(|member| &member.name);
-        self.slots.owner.iter().map(name).collect()
+        self.named(&self.slots.owner)
+    }
+
+    /// Whose each slot is, by name.
+    fn named(&self, owners: &[Seat]) -> Owners<'_> {
+        let seats = self.members.keys().next_back().map_or(0, |seat| seat + 1);
+        let mut names = vec![None; usize::from(seats)];
+        for (seat, member) in &self.members {
+            names[usize::from(*seat)] = Some(&member.name);
+        }
+        let name = |seat: &Seat| names.get(usize::from(*seat)).copied().flatten();
+        owners.iter().map(name).collect()
     }
 
     fn configure(&mut self, spec: RingSpec) -> Result<(), RingRefusal> {

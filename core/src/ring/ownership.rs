@@ -26,7 +26,7 @@ use alloc::vec::Vec;
 
 use super::member::{Life, Member};
 use super::plan::{self, Share};
-use super::point::Circle;
+use super::point::{self, Circle};
 use super::slots::NOBODY;
 use super::{Ring, Seat};
 use crate::command::Placement;
@@ -143,7 +143,10 @@ impl Ring {
     /// Who gets each slot, by the ring's placement.
     pub(super) fn place(&self, base: &[Seat]) -> Vec<Seat> {
         match self.spec.placement {
-            Placement::Points => self.circle().owners(),
+            Placement::Points => {
+                let planned = self.planned();
+                point::owners(planned.iter().map(|(seat, member)| (*seat, &member.points)))
+            }
             Placement::Exact => {
                 let shares: Vec<Share> = self
                     .planned()

@@ -19,6 +19,7 @@
 //! meets members for the first time is the same.
 
 use alloc::sync::Arc;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use sha1::{Digest, Sha1};
@@ -57,6 +58,34 @@ pub(super) fn points(ring: &RingName, member: &MemberName, weight: Weight) -> Po
     points.into()
 }
 
+/// The owner of every slot: whose point is the first at or after it. The members must come in the
+/// order of their names.
+///
+/// Nothing has to be sorted for it: the first point in a slot's reach is its owner's, and where
+/// there is none, the owner is the next slot's.
+pub(super) fn owners<'a>(members: impl Iterator<Item = (Seat, &'a Points)>) -> Vec<Seat> {
+    let mut first = vec![(u64::MAX, NOBODY); SLOTS];
+    for (seat, of) in members {
+        for point in of.iter() {
+            let slot = usize::try_from(*point >> SLOT_SHIFT).expect("a point's first 14 bits");
+            // Of two members at one point the first by name has it.
+            if first[slot].1 == NOBODY || *point < first[slot].0 {
+                first[slot] = (*point, seat);
+            }
+        }
+    }
+    let lowest = first.iter().find(|(_, seat)| *seat != NOBODY);
+    let mut next = lowest.map_or(NOBODY, |(_, seat)| *seat);
+    let mut owners = vec![NOBODY; SLOTS];
+    for (owner, (_, seat)) in owners.iter_mut().zip(&first).rev() {
+        if *seat != NOBODY {
+            next = *seat;
+        }
+        *owner = next;
+    }
+    owners
+}
+
 /// Everybody's points, in the order of (point, member).
 #[derive(Debug, Default)]
 pub(super) struct Circle {
@@ -73,21 +102,6 @@ impl Circle {
         // Stable, so that two members at one point stay in the order of their names.
         points.sort_by_key(|(point, _)| *point);
         Self { points }
-    }
-
-    /// The owner of every slot.
-    pub(super) fn owners(&self) -> Vec<Seat> {
-        let first = self.points.first().map_or(NOBODY, |(_, seat)| *seat);
-        let mut owners = Vec::with_capacity(SLOTS);
-        let mut rest = self.points.iter().peekable();
-        for slot in 0..SLOTS as u64 {
-            while rest
-                .next_if(|(point, _)| *point < slot << SLOT_SHIFT)
-                .is_some()
-            {}
-            owners.push(rest.peek().map_or(first, |(_, seat)| *seat));
-        }
-        owners
     }
 
     /// Once around the circle from a slot: a member a point.
@@ -126,10 +140,21 @@ mod tests {
 
     #[test]
     fn an_empty_circle_has_no_owners_and_a_lone_member_has_all() {
-        assert!(Circle::default().owners().iter().all(|o| *o == NOBODY));
+        assert!(owners([].into_iter()).iter().all(|o| *o == NOBODY));
         let alone = of("a", 1);
         let circle = Circle::new([(7, &alone)].into_iter());
-        assert!(circle.owners().iter().all(|o| *o == 7));
+        assert!(owners([(7, &alone)].into_iter()).iter().all(|o| *o == 7));
         assert_eq!(circle.walk(16_383).count(), alone.len());
+    }
+
+    #[test]
+    fn the_owner_is_whom_a_walk_meets_first() {
+        let names: Vec<_> = (0..20).map(|n| alloc::format!("m{n:02}")).collect();
+        let points: Vec<_> = names.iter().map(|name| of(name, 1)).collect();
+        let rows = || (0..).zip(&points);
+        let (circle, owners) = (Circle::new(rows()), owners(rows()));
+        for (slot, owner) in owners.into_iter().enumerate() {
+            assert_eq!(circle.walk(slot).next(), Some(owner), "slot {slot}");
+        }
     }
 }

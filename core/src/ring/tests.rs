@@ -10,7 +10,7 @@ use rand::{Rng, SeedableRng};
 
 use super::Seat;
 use super::plan::{self, Share};
-use super::point::{Circle, Points, points};
+use super::point::{Points, owners, points};
 use super::slots::NOBODY;
 use crate::name::{MemberName, RingName, Weight};
 use crate::slot::SLOTS;
@@ -41,7 +41,7 @@ fn points_move_no_key_between_two_old_members() {
     let mut made: BTreeMap<(Seat, u64), Points> = BTreeMap::new();
     let mut chance = StdRng::seed_from_u64(1);
     let mut members = BTreeMap::new();
-    let mut before = Circle::default().owners();
+    let mut before = owners([].into_iter());
     for step in 0..STEPS {
         let changed = change(&mut chance, &mut members, 12);
         for (seat, weight) in &members {
@@ -49,7 +49,7 @@ fn points_move_no_key_between_two_old_members() {
                 .or_insert_with(|| points(&ring, &member(*seat), Weight::parse(*weight).unwrap()));
         }
         let on_it = members.iter().map(|(s, w)| (*s, &made[&(*s, *w)]));
-        let after = Circle::new(on_it).owners();
+        let after = owners(on_it);
         for (slot, (was, is)) in before.iter().zip(&after).enumerate() {
             let nobody = *was == NOBODY || *is == NOBODY;
             let fine = was == is || *was == changed || *is == changed || nobody;

@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use super::forecast::{PlanChange, PlanError, RingPlan};
@@ -152,13 +153,19 @@ impl Ring {
     }
 
     pub(super) fn balance(&self, owners: &[Seat]) -> Balance {
+        let seats = self.members.keys().next_back().map_or(0, |seat| seat + 1);
+        let mut slots = vec![0; usize::from(seats)];
+        for owner in owners {
+            if let Some(slots) = slots.get_mut(usize::from(*owner)) {
+                *slots += 1;
+            }
+        }
         let rows = self
             .members
             .iter()
             .filter(|(_, member)| member.is_planned());
         Balance::of(rows.map(|(seat, member): (&Seat, &Member)| {
-            let slots = owners.iter().filter(|owner| *owner == seat).count();
-            (u64::from(member.weight.units()), slots)
+            (u64::from(member.weight.units()), slots[usize::from(*seat)])
         }))
     }
 
