@@ -76,7 +76,8 @@
 //!
 //! `name`, `time`, `fence`, `mode`, [`limits`]: the words. `command`, `outcome`, `event`, `view`:
 //! what goes in, comes back, is told, is shown. `session`, `lock`, `deadlines`: the tables, which
-//! do not know each other, on pages from `paged`. `machine`: where they meet. `snapshot`, `digest`,
+//! do not know each other, on pages from `paged`. `slot`, `ring`: how a key becomes one of 16384
+//! slots, and whose those are. `machine`: where they meet. `snapshot`, `digest`,
 //! `audit`: the whole as bytes, as a number, and whether it holds together.
 
 #![no_std]
