@@ -15,13 +15,12 @@ use std::time::Duration;
 
 use lockring_client::wire::{ConfigureRing, ErrorCode, JoinRing, ReleaseSlots, RingHash};
 use lockring_client::wire::{MemberState, Placement};
-use lockring_client::{Client, Error, RingSnapshot, Session};
+use lockring_client::{BootTime, Client, Error, RingSnapshot, RingView, Session};
 use lockring_core::{MemberName, RingName};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep, timeout};
 
-use super::feed::Feed;
 use super::node::Node;
 use super::slot::SLOTS;
 use super::view::{Member, Standing, Table, View};
@@ -66,7 +65,7 @@ enum Ended {
 #[derive(Debug)]
 struct Life {
     session: Session,
-    ring: Arc<Feed>,
+    ring: Arc<RingView>,
 }
 
 impl Standing for Life {
@@ -75,14 +74,14 @@ impl Standing for Life {
     }
 
     fn vouched_for(&self) -> Duration {
-        self.ring.vouched_for()
+        BootTime::now().until(self.ring.vouched_until())
     }
 }
 
 /// The clock of a picture that is still followed, but whose node has no slots.
 #[derive(Debug)]
 struct Onlooker {
-    ring: Arc<Feed>,
+    ring: Arc<RingView>,
 }
 
 impl Standing for Onlooker {
@@ -91,7 +90,7 @@ impl Standing for Onlooker {
     }
 
     fn vouched_for(&self) -> Duration {
-        self.ring.vouched_for()
+        BootTime::now().until(self.ring.vouched_until())
     }
 }
 
@@ -137,7 +136,7 @@ impl Membership {
     }
 
     /// Waits for the control plane, makes the ring if there is none, and follows it.
-    async fn follow(&self) -> Result<Feed, String> {
+    async fn follow(&self) -> Result<RingView, String> {
         let name = self.ring.as_str();
         loop {
             let followed = async {
@@ -154,7 +153,7 @@ impl Membership {
                     }
                     Err(error) => return Err(error),
                 }
-                Feed::follow(&self.client, name).await.map(Some)
+                self.client.ring(name).follow().await.map(Some)
             };
             match followed.await {
                 Ok(Some(view)) => return Ok(view),
@@ -172,7 +171,7 @@ impl Membership {
     }
 
     /// Opens a session, joins under it, and waits for a table that knows of it.
-    async fn begin(&self, ring: &Feed) -> Result<Session, String> {
+    async fn begin(&self, ring: &RingView) -> Result<Session, String> {
         loop {
             let owner = format!("cache {}", self.member);
             let open = self.client.session().ttl(self.ttl).owner(owner).open();
@@ -193,7 +192,7 @@ impl Membership {
         }
     }
 
-    async fn join(&self, ring: &Feed, session: &Session) -> Result<(), Error> {
+    async fn join(&self, ring: &RingView, session: &Session) -> Result<(), Error> {
         let join = JoinRing {
             session: session.id().to_owned(),
             weight: Some(self.weight),
@@ -292,7 +291,7 @@ impl Membership {
 struct Run<'a> {
     membership: &'a Membership,
     node: &'a Node,
-    ring: Arc<Feed>,
+    ring: Arc<RingView>,
     session: Session,
     /// Releases under way, each with the slots and epochs that it is of.
     releases: JoinSet<Result<(), Vec<(u16, u16)>>>,

@@ -40,7 +40,6 @@ pub(crate) mod command;
 pub(crate) mod proxy;
 pub(crate) mod connection;
 pub(crate) mod listen;
-pub(crate) mod feed;
 pub(crate) mod membership;
 pub(crate) mod metrics;
 mod serve;
