@@ -26,6 +26,8 @@ pub(crate) struct Audit {
     /// Of each slot, under the epoch that is in force; 0 for never.
     first: Box<[AtomicU64]>,
     last: Box<[AtomicU64]>,
+    /// Of each slot: the epoch of the table by which it became ours.
+    since: Box<[AtomicU64]>,
     file: Mutex<Option<File>>,
     member: String,
 }
@@ -48,6 +50,7 @@ impl Audit {
         Ok(Self {
             first: moments(),
             last: moments(),
+            since: moments(),
             file: Mutex::new(path.map(open).transpose()?),
             member: member.to_owned(),
         })
@@ -64,34 +67,45 @@ impl Audit {
         }
     }
 
-    /// Writes what was answered under a view, and forgets it for the slots of which `is_over` says
-    /// so; the next answer for those is the first of a new interval.
-    pub(crate) fn write(&self, view: &View, is_over: impl Fn(u16) -> bool) -> io::Result<()> {
-        let mut lines: Vec<Line<'_>> = Vec::new();
+    /// Writes what was answered under a view. Where the next one, if there is one, has another
+    /// epoch of ours or none, it is forgotten; the next answer there begins a new interval.
+    ///
+    /// A run is of slots that became ours together. Slots of one epoch may come from several
+    /// owners, each released in its time: a line over both would begin before the later release.
+    pub(crate) fn write(&self, view: &View, next: Option<&View>) -> io::Result<()> {
+        let mut lines: Vec<(u64, Line<'_>)> = Vec::new();
         for slot in (0..SLOTS).filter_map(|slot| u16::try_from(slot).ok()) {
             let of = |moments: &[AtomicU64]| moments[usize::from(slot)].load(Ordering::Relaxed);
             let (first_ns, last_ns, epoch) = (of(&self.first), of(&self.last), view.epoch_of(slot));
+            let since = of(&self.since);
+            let is_over = |next: &&View| next.epoch_if_mine(slot) != view.epoch_if_mine(slot);
+            if let Some(next) = next.filter(is_over) {
+                self.first[usize::from(slot)].store(0, Ordering::Relaxed);
+                self.since[usize::from(slot)].store(next.table().epoch, Ordering::Relaxed);
+            }
             if first_ns == 0 {
                 continue;
             }
-            if is_over(slot) {
-                self.first[usize::from(slot)].store(0, Ordering::Relaxed);
-            }
             match lines.last_mut() {
-                Some(line) if line.last_slot + 1 == slot && line.epoch == epoch => {
+                Some((known, line))
+                    if line.last_slot + 1 == slot && line.epoch == epoch && *known == since =>
+                {
                     line.last_slot = slot;
                     line.first_ns = line.first_ns.min(first_ns);
                     line.last_ns = line.last_ns.max(last_ns);
                 }
-                _ => lines.push(Line {
-                    member: &self.member,
-                    pid: std::process::id(),
-                    first_slot: slot,
-                    last_slot: slot,
-                    epoch,
-                    first_ns,
-                    last_ns,
-                }),
+                _ => {
+                    let line = Line {
+                        member: &self.member,
+                        pid: std::process::id(),
+                        first_slot: slot,
+                        last_slot: slot,
+                        epoch,
+                        first_ns,
+                        last_ns,
+                    };
+                    lines.push((since, line));
+                }
             }
         }
         let mut file = self.file.lock();
@@ -99,7 +113,7 @@ impl Audit {
             return Ok(());
         };
         let mut text = Vec::new();
-        for line in lines {
+        for (_, line) in lines {
             serde_json::to_writer(&mut text, &line)?;
             text.push(b'\n');
         }

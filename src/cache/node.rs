@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use lockring_client::BootTime;
 use parking_lot::RwLock;
+use tokio::sync::watch;
 
 use super::audit::Audit;
 use super::figures::Figures;
@@ -37,6 +38,8 @@ pub(crate) struct Node {
     pub(crate) store: Store,
     /// Locked for reading while a batch is answered, for writing when the picture changes.
     pub(crate) view: RwLock<Arc<View>>,
+    /// How many pictures there have been: what waits for another one is woken by it.
+    pub(crate) pictures: watch::Sender<u64>,
     pub(crate) figures: Figures,
     pub(crate) audit: Audit,
     pub(crate) flights: Flights,
@@ -64,6 +67,7 @@ impl Node {
         Ok(Self {
             store: Store::new(options.memory),
             view: RwLock::new(Arc::new(View::blank(my_id))),
+            pictures: watch::Sender::new(0),
             figures: Figures::default(),
             audit: Audit::open(options.audit.as_deref(), member)?,
             flights: Flights::default(),
@@ -88,10 +92,10 @@ impl Node {
         let new = view.clone();
         // The audit belongs to the epochs of the old picture, so nothing may be answered under
         // the new one before it is written.
-        let is_over = |slot| old.epoch_if_mine(slot) != new.epoch_if_mine(slot);
-        self.write_audit(&old, is_over);
+        self.write_audit(&old, Some(&new));
         let (gained, lost) = self.handover.moved(&old, &new);
         drop(view);
+        self.pictures.send_modify(|pictures| *pictures += 1);
         self.figures.moved(gained, lost);
     }
 
@@ -112,11 +116,11 @@ impl Node {
     /// Writes what has been answered since.
     pub(crate) fn audit_so_far(&self) {
         let view = self.view.read();
-        self.write_audit(&view, |_| false);
+        self.write_audit(&view, None);
     }
 
-    fn write_audit(&self, view: &View, is_over: impl Fn(u16) -> bool) {
-        if let Err(error) = self.audit.write(view, is_over) {
+    fn write_audit(&self, view: &View, next: Option<&View>) {
+        if let Err(error) = self.audit.write(view, next) {
             tracing::error!(%error, "the audit cannot be written");
         }
     }
