@@ -181,8 +181,18 @@ impl Connection {
     /// Does the request that had to wait; `false` when the connection is to be dropped.
     async fn finish(&mut self, mut wait: Wait, length: usize) -> bool {
         loop {
+            let pass;
             match wait {
+                Wait::Arrival(slot) => {
+                    self.node.arrival(slot).await;
+                    pass = Pass::Routed;
+                }
+                Wait::Hearing { peer, epoch } => {
+                    self.node.hearing(&peer, epoch).await;
+                    pass = Pass::Routed;
+                }
                 Wait::Values(missing) => {
+                    pass = Pass::Second;
                     if let Err(message) = self.node.fetch(missing).await {
                         Replies::new(&mut self.out, self.client.proto).error(&message);
                         break;
@@ -200,7 +210,7 @@ impl Connection {
                     break;
                 }
             }
-            match self.second(length) {
+            match self.again(length, pass) {
                 Some(Done::Wait(again)) => wait = again,
                 Some(Done::Answered | Done::Close) => break,
                 None => return false,
@@ -212,7 +222,7 @@ impl Connection {
     }
 
     /// Looks at the first request again; nothing when its answer may not leave any more.
-    fn second(&mut self, length: usize) -> Option<Done> {
+    fn again(&mut self, length: usize, pass: Pass) -> Option<Done> {
         let view = self.node.view.read();
         let done = Turn {
             node: &self.node,
@@ -223,7 +233,7 @@ impl Connection {
             serves: view.serves(),
             now: wall_millis(),
         }
-        .run_by_door(self.parser.args(&self.input[..length]), Pass::Second);
+        .run_by_door(self.parser.args(&self.input[..length]), pass);
         self.node.settle(&view, &mut self.touched).then_some(done)
     }
 }

@@ -9,6 +9,7 @@ pub(crate) struct Figures {
     connections: AtomicU64,
     commands: AtomicU64,
     redirects: AtomicU64,
+    waits: AtomicU64,
     origin_calls: AtomicU64,
     origin_failures: AtomicU64,
     warm_asked: AtomicU64,
@@ -53,6 +54,15 @@ impl Figures {
         raise(&self.redirects, 1);
     }
 
+    pub(crate) fn waited(&self) {
+        raise(&self.waits, 1);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn waits(&self) -> u64 {
+        read(&self.waits)
+    }
+
     pub(crate) fn origin_called(&self) {
         raise(&self.origin_calls, 1);
     }
@@ -88,7 +98,7 @@ impl Figures {
     }
 
     /// Counters by name, with what they count.
-    pub(crate) fn rows(&self) -> [(&'static str, &'static str, u64); 10] {
+    pub(crate) fn rows(&self) -> [(&'static str, &'static str, u64); 11] {
         let of = |name, help, counter: &AtomicU64| (name, help, read(counter));
         [
             of("commands", "Commands answered", &self.commands),
@@ -101,6 +111,11 @@ impl Figures {
                 "redirects",
                 "Requests that were sent to another member",
                 &self.redirects,
+            ),
+            of(
+                "waits",
+                "Requests that waited for a slot on its way, or for its owner to hear of it",
+                &self.waits,
             ),
             of(
                 "origin_calls",

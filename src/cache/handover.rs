@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::slot::SLOTS;
-use super::view::{Place, View};
+use super::view::{Place, Table, View};
 
 /// Another member that may still have values of slots that are ours now.
 #[derive(Debug)]
@@ -65,6 +65,21 @@ struct PerSlot {
     coming: Option<Coming>,
     source: Option<Arc<Source>>,
     given: Option<Given>,
+}
+
+/// Where a slot came from, if its move began and ended between two tables that we saw. The owner
+/// whom we knew need not be the one before us; if it is not, it says so when it is asked.
+fn unseen(before: &View, table: &Table, slot: u16) -> Option<Coming> {
+    let Place::At(owner) = before.place(slot) else {
+        return None;
+    };
+    let (peer, epoch) = (
+        before.member(owner).peer.clone(),
+        table.slot_epoch[usize::from(slot)],
+    );
+    // One that is not there any more has nothing to hand over.
+    let is_there = table.members.iter().any(|member| member.peer == peer);
+    is_there.then_some(Coming { peer, epoch })
 }
 
 /// See the module's text.
@@ -126,14 +141,19 @@ impl Handover {
 
     /// Makes the slots of a new table warm that have come to us from a member which handed them
     /// over. To be called before the picture of that table is made.
-    pub(crate) fn arrive(&self, owned: impl Fn(usize) -> Option<u64>) {
-        if self.warm_for.is_zero() {
+    pub(crate) fn arrive(&self, before: &View, table: &Table, me: Option<u16>) {
+        if self.warm_for.is_zero() || me.is_none() {
             return;
         }
         let mut sources: Vec<Arc<Source>> = Vec::new();
         for (nth, slot) in self.slots.lock().iter_mut().enumerate() {
-            let Some(epoch) = owned(nth) else { continue };
-            let Some(coming) = slot.coming.take_if(|coming| coming.epoch == epoch) else {
+            let (number, epoch) = (u16::try_from(nth).expect("of 16384"), table.slot_epoch[nth]);
+            let is_ours = table.owner[nth] == me && table.from[nth].is_none();
+            if !is_ours || before.epoch_if_mine(number) == Some(epoch) {
+                continue;
+            }
+            let coming = slot.coming.take().filter(|coming| coming.epoch == epoch);
+            let Some(coming) = coming.or_else(|| unseen(before, table, number)) else {
                 continue;
             };
             let known = sources.iter().find(|source| source.peer == coming.peer);

@@ -336,10 +336,7 @@ impl Run<'_> {
         let snapshot = self.ring.now();
         let (table, me) = self.membership.table(&snapshot, Some(self.session.id()));
         let table = Arc::new(table);
-        self.node.handover.arrive(|slot| {
-            let mine = me.is_some() && table.owner[slot] == me && table.from[slot].is_none();
-            mine.then_some(table.slot_epoch[slot])
-        });
+        self.node.handover.arrive(&self.node.now(), &table, me);
         let life = Life {
             session: self.session.clone(),
             ring: self.ring.clone(),

@@ -36,6 +36,7 @@ pub(crate) mod origin;
 pub(crate) mod peer;
 pub(crate) mod node;
 pub(crate) mod fetch;
+pub(crate) mod patience;
 pub(crate) mod command;
 pub(crate) mod proxy;
 pub(crate) mod connection;

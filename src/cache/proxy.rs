@@ -225,7 +225,7 @@ impl Node {
                     }
                     pass = Pass::Second;
                 }
-                Done::Wait(Wait::Owners) => {
+                Done::Wait(Wait::Owners | Wait::Arrival(_) | Wait::Hearing { .. }) => {
                     Replies::new(&mut out, proto).error("STALE not here");
                     return out;
                 }

@@ -35,6 +35,8 @@ pub(crate) struct Turn<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pass {
     First,
+    /// The ring has been waited for, as long as that is of use: as it is now, it is.
+    Routed,
     /// What was missing has been asked for elsewhere: what is not here now is nowhere.
     Second,
 }
@@ -56,6 +58,10 @@ pub(crate) enum Wait {
     Values(Vec<Missing>),
     /// Other members, who own its keys.
     Owners,
+    /// Its slot, which is on its way to this member.
+    Arrival(u16),
+    /// The member that it is about to be sent to, until that one has a table of this epoch.
+    Hearing { peer: String, epoch: u64 },
 }
 
 /// A key that is not here, and may be elsewhere.
@@ -77,7 +83,7 @@ pub(super) struct Here {
 
 enum Route {
     Here(Here),
-    Owners,
+    Wait(Wait),
     Refused,
 }
 
@@ -121,11 +127,11 @@ impl Turn<'_> {
         if spec.keys == Keys::No {
             return self.run_keyless(spec, args);
         }
-        match self.route(spec, args) {
+        match self.route(spec, args, pass) {
             Route::Refused => Done::Answered,
-            Route::Owners => Done::Wait(Wait::Owners),
+            Route::Wait(wait) => Done::Wait(wait),
             Route::Here(here) => {
-                if pass == Pass::First
+                if pass != Pass::Second
                     && (here.is_warm || (spec.reads_through && self.node.origin.is_some()))
                 {
                     let missing = self.missing(spec, args, here);
@@ -166,13 +172,13 @@ impl Turn<'_> {
     }
 
     /// Who does it.
-    fn route(&mut self, spec: &Spec, args: Args<'_>) -> Route {
+    fn route(&mut self, spec: &Spec, args: Args<'_>, pass: Pass) -> Route {
         let mut words = spec.key_words(args.len());
         let first = words.next().expect("the arity asks for one key at least");
         let slot = slot::of(args.get(first));
         if words.any(|word| slot::of(args.get(word)) != slot) {
             if self.client.door == Door::Proxy {
-                return Route::Owners;
+                return Route::Wait(Wait::Owners);
             }
             let message = "CROSSSLOT Keys in request don't hash to the same slot";
             self.replies().error(message);
@@ -185,19 +191,30 @@ impl Turn<'_> {
                 is_warm,
             }),
             // A proxy's client need not know of rings: whoever serves the slot is waited for.
-            _ if self.client.door == Door::Proxy => Route::Owners,
+            _ if self.client.door == Door::Proxy => Route::Wait(Wait::Owners),
             Place::Here { .. } | Place::Nowhere => self.refuse(DOWN),
+            Place::Coming if self.is_patient(pass) => Route::Wait(Wait::Arrival(slot)),
             Place::Coming => {
                 let message = format!("TRYAGAIN slot {slot} is being handed over to this node");
                 self.refuse(&message)
             }
             Place::At(member) if self.view.is_vouched() => {
+                let (peer, epoch) = (&self.view.member(member).peer, self.view.epoch_of(slot));
+                if self.is_patient(pass) && self.node.peers.has_heard_of(peer) < epoch {
+                    let peer = peer.clone();
+                    return Route::Wait(Wait::Hearing { peer, epoch });
+                }
                 self.node.figures.redirected();
                 let message = format!("MOVED {slot} {}", self.view.member(member).resp);
                 self.refuse(&message)
             }
             Place::At(_) => self.refuse(DOWN),
         }
+    }
+
+    /// Whether the request may wait for the ring; `patience.rs` says why it should.
+    fn is_patient(&self, pass: Pass) -> bool {
+        self.client.door == Door::Cluster && pass == Pass::First
     }
 
     fn refuse(&mut self, message: &str) -> Route {

@@ -5,6 +5,7 @@
 //! LOCKRING.AS <2|3> <slot> <epoch> <command …>     do this as the slot's owner under that epoch
 //! LOCKRING.AS <2|3> - - <command …>                do this for all slots that are yours
 //! LOCKRING.TAKE <slot> <epoch> <key>               hand out what you had, to the owner since epoch
+//! LOCKRING.EPOCH                                   of which epoch is your table?
 //! ```
 //! A slot's epoch is its fencing token: a member that has seen another one refuses with `STALE`, so
 //! two members that see the ring differently cannot do something together that neither may alone.
@@ -46,6 +47,8 @@ struct Ask {
 #[derive(Debug)]
 struct Link {
     asks: mpsc::Sender<Ask>,
+    /// The epoch of a table that the member had; it has this one or a newer.
+    has_heard_of: u64,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -94,10 +97,35 @@ impl Peers {
         let task = tokio::spawn(link::run(peer.to_owned(), self.hello.clone(), asked));
         let link = Link {
             asks: asks.clone(),
+            has_heard_of: 0,
             _task: AbortOnDropHandle::new(task),
         };
         links.insert(peer.to_owned(), link);
         asks
+    }
+
+    /// The newest epoch that we know a member's table to be of.
+    pub(crate) fn has_heard_of(&self, peer: &str) -> u64 {
+        let links = self.links.lock();
+        links.get(peer).map_or(0, |link| link.has_heard_of)
+    }
+
+    /// A member's table is of this epoch, or counts as if it were.
+    pub(crate) fn heard_of(&self, peer: &str, epoch: u64) {
+        if let Some(link) = self.links.lock().get_mut(peer) {
+            link.has_heard_of = link.has_heard_of.max(epoch);
+        }
+    }
+
+    /// Asks a member of which epoch its table is; nothing if it does not say.
+    pub(crate) async fn epoch_of(&self, peer: &str) -> Option<u64> {
+        let reply = self.call(peer, request(&[b"LOCKRING.EPOCH"])).await.ok()?;
+        match reply_of(&reply).ok()? {
+            Reply::Integer(epoch) => u64::try_from(epoch).ok(),
+            Reply::Null | Reply::Array(_) | Reply::Simple(_) | Reply::Error(_) | Reply::Bulk(_) => {
+                None
+            }
+        }
     }
 
     /// Has a member do something as the owner of a slot, or for all of its slots.

@@ -21,6 +21,11 @@ impl Turn<'_> {
                 Done::Close
             }
             (b"LOCKRING.AS", 5..) => self.act_as_owner(args, pass),
+            (b"LOCKRING.EPOCH", 1) => {
+                let epoch = i64::try_from(self.view.table().epoch).unwrap_or(i64::MAX);
+                Replies::new(self.out, Proto::Resp2).integer(epoch);
+                Done::Answered
+            }
             (b"LOCKRING.TAKE", 4) => {
                 self.hand_out(args);
                 Done::Answered

@@ -112,10 +112,7 @@ impl Nodes {
     pub(super) fn show(&self, nth: usize) {
         let (node, me) = (&self.nodes[nth], u16::try_from(nth).unwrap());
         let table = self.table.clone();
-        node.handover.arrive(|slot| {
-            let mine = table.owner[slot] == Some(me) && table.from[slot].is_none();
-            mine.then_some(table.slot_epoch[slot])
-        });
+        node.handover.arrive(&node.now(), &table, Some(me));
         let id = table.members[nth].id.clone();
         let standing = self.switches[nth].clone();
         let warm = node.handover.is_warm();

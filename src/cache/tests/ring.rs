@@ -130,15 +130,18 @@ async fn topology_lists_every_slot_once() {
 }
 
 /// Moves all slots of node 0 to node 1, in two steps; between them the slots are on their way.
-async fn moving(nodes: &mut Nodes) {
-    for slot in 0..8192 {
-        nodes.table.owner[slot] = Some(1);
-        nodes.table.from[slot] = Some(0);
-        nodes.table.slot_epoch[slot] = 2;
-    }
-    nodes.table.epoch = 2;
+fn moving(nodes: &mut Nodes) {
+    begin_to_move(nodes);
     nodes.show(1);
     nodes.show(0);
+}
+
+fn begin_to_move(nodes: &mut Nodes) {
+    let slots = 0..8192;
+    nodes.table.owner[slots.clone()].fill(Some(1));
+    nodes.table.from[slots.clone()].fill(Some(0));
+    nodes.table.slot_epoch[slots].fill(2);
+    nodes.table.epoch = 2;
 }
 
 fn released(nodes: &mut Nodes) {
@@ -160,7 +163,7 @@ async fn a_slot_that_moves_keeps_its_values_and_deleted_ones_stay_deleted() {
     for name in ["b", "c", "d"] {
         old.ask(&format!("set {{{key}}}{name} 1")).await;
     }
-    moving(&mut nodes).await;
+    moving(&mut nodes);
     let mut new = nodes.client(1).await;
     assert!(
         new.ask(&format!("get {{{key}}}a"))
@@ -204,12 +207,66 @@ async fn a_slot_that_moves_keeps_its_values_and_deleted_ones_stay_deleted() {
     }
 }
 
+/// A request that a node has begun to wait with.
+async fn parked(nodes: &Nodes, nth: usize, words: [&str; 2]) -> super::Wire {
+    let mut client = nodes.client(nth).await;
+    client
+        .send(&super::request(&words.map(str::as_bytes)))
+        .await;
+    let begun = tokio::time::Instant::now();
+    while nodes.nodes[nth].figures.waits() == 0 {
+        assert!(begun.elapsed().as_secs() < 30, "nobody waits");
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    client
+}
+
+#[tokio::test]
+async fn a_request_for_a_slot_on_its_way_is_answered_when_it_has_come() {
+    let mut nodes = Nodes::start(2, None).await;
+    let key = key_of(0);
+    nodes.client(0).await.ask(&format!("set {key} v")).await;
+    moving(&mut nodes);
+    let mut client = parked(&nodes, 1, ["get", &key]).await;
+    released(&mut nodes);
+    assert_eq!(client.next().await.unwrap(), "$1\r\nv\r\n");
+}
+
+#[tokio::test]
+async fn nobody_is_sent_to_a_member_that_has_not_heard_that_the_slot_is_its() {
+    let mut nodes = Nodes::start(2, None).await;
+    let key = key_of(0);
+    begin_to_move(&mut nodes);
+    nodes.show(0);
+    let mut client = parked(&nodes, 0, ["get", &key]).await;
+    assert_eq!(nodes.nodes[1].now().table().epoch, 1);
+    nodes.show(1);
+    let slot = slot::of(key.as_bytes());
+    let moved = format!("-MOVED {slot} {}\r\n", nodes.table.members[1].resp);
+    assert_eq!(client.next().await.unwrap(), moved);
+    // Once is enough: the next request is sent on without a question.
+    assert_eq!(client.ask(&format!("get {key}")).await, moved);
+    assert_eq!(nodes.nodes[0].figures.waits(), 1);
+}
+
+#[tokio::test]
+async fn values_come_along_when_the_move_was_over_before_the_new_owner_saw_it() {
+    let mut nodes = Nodes::start(2, None).await;
+    let key = key_of(0);
+    nodes.client(0).await.ask(&format!("set {key} v")).await;
+    begin_to_move(&mut nodes);
+    nodes.show(0);
+    released(&mut nodes);
+    let got = nodes.client(1).await.ask(&format!("get {key}")).await;
+    assert_eq!(got, "$1\r\nv\r\n");
+}
+
 #[tokio::test]
 async fn flushing_forgets_also_what_is_still_elsewhere() {
     let mut nodes = Nodes::start(2, None).await;
     let key = key_of(0);
     nodes.client(0).await.ask(&format!("set {key} v")).await;
-    moving(&mut nodes).await;
+    moving(&mut nodes);
     released(&mut nodes);
     let mut new = nodes.client(1).await;
     assert_eq!(new.ask("flushall").await, "+OK\r\n");
@@ -222,7 +279,7 @@ async fn values_are_handed_to_the_next_owner_only() {
     let key = key_of(0);
     let slot = slot::of(key.as_bytes());
     nodes.client(0).await.ask(&format!("set {key} v")).await;
-    moving(&mut nodes).await;
+    moving(&mut nodes);
     released(&mut nodes);
     let peer = nodes.table.members[0].peer.clone();
     let mut stranger = super::Wire::to(&peer).await;
