@@ -8,8 +8,10 @@
 mod audit;
 mod clients;
 mod dev;
+mod load;
 mod moves;
 mod node;
+mod origin;
 mod outage;
 
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! Cache nodes as processes of their own, and what can be done to them.
 
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -9,8 +9,9 @@ use jepsen_lite::{Cluster, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-/// The life of a cache node's session.
-pub(crate) const TTL: Duration = Duration::from_secs(3);
+/// The life of a cache node's session, where the test is of something else: one that no machine
+/// ends by being slow.
+const CALM_TTL: Duration = Duration::from_secs(20);
 pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// A cache node; killed when it is dropped.
@@ -18,12 +19,23 @@ pub(crate) struct CacheNode {
     pub(crate) member: String,
     process: Child,
     pub(crate) resp: String,
-    pub(crate) audit: PathBuf,
+    pub(crate) proxy: String,
 }
 
 impl CacheNode {
     /// Starts one and waits until it is on the ring.
     pub(crate) fn start(cluster: &Cluster, dir: &Path, member: &str, more: &[&str]) -> Self {
+        Self::living(CALM_TTL, cluster, dir, member, more)
+    }
+
+    /// The same, with a session of this life.
+    pub(crate) fn living(
+        ttl: Duration,
+        cluster: &Cluster,
+        dir: &Path,
+        member: &str,
+        more: &[&str],
+    ) -> Self {
         let audit = dir.join(format!("{member}.audit"));
         let log = std::fs::File::create(dir.join(format!("{member}.log"))).unwrap();
         let mut process = Command::new(env!("CARGO_BIN_EXE_lockring"))
@@ -41,8 +53,9 @@ impl CacheNode {
                 "--proxy",
                 "127.0.0.1:0",
             ])
-            .args(["--peer", "127.0.0.1:0", "--ttl", "3s", "--audit"])
+            .args(["--peer", "127.0.0.1:0", "--audit"])
             .arg(&audit)
+            .args(["--ttl", &format!("{}s", ttl.as_secs())])
             .args(more)
             .stdout(Stdio::piped())
             .stderr(log)
@@ -57,7 +70,7 @@ impl CacheNode {
             member: member.to_owned(),
             process,
             resp: ready["resp"].as_str().unwrap().to_owned(),
-            audit,
+            proxy: ready["proxy"].as_str().unwrap().to_owned(),
         }
     }
 
@@ -115,6 +128,19 @@ pub(crate) async fn settled(cluster: &Cluster, members: &[&str]) -> Value {
     wait_for(&format!("{members:?} share the ring"), SOON, look)
         .await
         .unwrap()
+}
+
+/// The ring, when a member is down and others have its slots.
+pub(crate) async fn settled_without(cluster: &Cluster, member: &str) -> Value {
+    let api = cluster.api(1);
+    let look = async || {
+        let ring = api.get("/v1/rings/cache").await.ok()?.expect(200).ok()?;
+        let mut list = ring["members"].as_array()?.iter();
+        let row = list.find(|row| row["member"] == member)?;
+        let rests = row["state"] == "down" && row["slots"] == 0 && ring["moving"] == 0;
+        rests.then(|| ring.clone())
+    };
+    wait_for("others have its slots", SOON, look).await.unwrap()
 }
 
 /// How many slots a change would move, as the cluster plans it.

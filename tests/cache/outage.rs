@@ -4,7 +4,10 @@ use std::time::{Duration, Instant};
 
 use jepsen_lite::{Cluster, Options};
 
-use crate::node::{CacheNode, SOON, TTL, settled};
+use crate::node::{CacheNode, SOON, settled};
+
+/// The life of the node's session: a slow machine's renewals are late by much less.
+const TTL: Duration = Duration::from_secs(9);
 
 async fn ask(address: &str, words: &[&str]) -> Result<String, redis::RedisError> {
     let client = redis::Client::open(format!("redis://{address}"))?;
@@ -20,27 +23,29 @@ async fn without_a_control_plane_a_node_serves_until_its_session_ends_and_recove
         .await
         .unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let node = CacheNode::start(&cluster, dir.path(), "a", &[]);
+    let node = CacheNode::living(TTL, &cluster, dir.path(), "a", &[]);
     settled(&cluster, &["a"]).await;
     ask(&node.resp, &["SET", "k", "v"]).await.unwrap();
 
     for id in cluster.ids() {
         cluster.kill(id).unwrap();
     }
+    // No renewal is later than this. What is answered after a session's end was asked before it.
     let down = Instant::now();
     assert_eq!(ask(&node.resp, &["GET", "k"]).await.unwrap(), "v");
     let error = loop {
+        let asked = down.elapsed();
         match ask(&node.resp, &["GET", "k"]).await {
             Ok(value) => assert_eq!(value, "v"),
             Err(error) => break error,
         }
+        assert!(asked <= TTL, "it answers what it was asked after {asked:?}");
         assert!(down.elapsed() < SOON, "it never stops");
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
     let served = down.elapsed();
     println!("it served for {served:?} without a control plane, its session is of {TTL:?}");
     assert_eq!(error.code(), Some("CLUSTERDOWN"), "{error}");
-    assert!(served <= TTL + Duration::from_millis(500), "{served:?}");
     assert!(served >= TTL / 3, "{served:?}");
 
     for id in cluster.ids() {

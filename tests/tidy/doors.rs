@@ -16,7 +16,7 @@ const DOORS: &[(&str, &[&str])] = &[
         ],
     ),
     ("arc_swap", &["client/src/", "src/cache/"]),
-    ("axum", &["src/http/", "tests/stores/"]),
+    ("axum", &["src/http/", "tests/cache/", "tests/stores/"]),
     (
         "clap",
         &["src/cli/", "src/main.rs", "jepsen-lite/", "tests/sim/"],
