@@ -8,8 +8,9 @@ use super::node::{Node, wall_millis};
 use super::origin::Found;
 use super::store::NEVER;
 
-/// How long the owner before may take; after that it is as if it had nothing, for ever.
-const TAKE_WITHIN: Duration = Duration::from_millis(500);
+/// How long the owner before may take; after that it is as if it had nothing, for ever. Long enough
+/// for a member that has too much to do: what it cannot say in time is lost.
+const TAKE_WITHIN: Duration = Duration::from_secs(2);
 
 impl Node {
     /// Fetches what is missing, all at once. An error is for the client.
