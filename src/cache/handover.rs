@@ -77,9 +77,8 @@ fn unseen(before: &View, table: &Table, slot: u16) -> Option<Coming> {
         before.member(owner).peer.clone(),
         table.slot_epoch[usize::from(slot)],
     );
-    // One that is not there any more has nothing to hand over.
-    let is_there = table.members.iter().any(|member| member.peer == peer);
-    is_there.then_some(Coming { peer, epoch })
+    // One that was lost has nothing to hand over; one that left by itself waits to be asked.
+    (!table.lost.contains(&peer)).then_some(Coming { peer, epoch })
 }
 
 /// See the module's text.

@@ -241,7 +241,7 @@ impl Membership {
     /// The ring as one snapshot has it, and our place in it.
     fn table(&self, snapshot: &RingSnapshot, session: Option<&str>) -> (Table, Option<u16>) {
         let mut places = BTreeMap::new();
-        let (mut members, mut me) = (Vec::new(), None);
+        let (mut members, mut lost, mut me) = (Vec::new(), Vec::new(), None);
         for member in &snapshot.ring.members {
             let Ok(name) = MemberName::parse(&member.member) else {
                 continue;
@@ -252,6 +252,7 @@ impl Membership {
             };
             // A member that is down is told to nobody: its slots have other owners.
             if matches!(member.state, MemberState::Down | MemberState::Removed) {
+                lost.push(peer);
                 continue;
             }
             let place = u16::try_from(members.len()).unwrap_or(u16::MAX);
@@ -282,6 +283,7 @@ impl Membership {
             from: slots().map(from).collect(),
             slot_epoch: slots().map(|slot| table.slot_epoch(slot)).collect(),
             members,
+            lost,
         };
         (made, me)
     }

@@ -48,6 +48,8 @@ pub(crate) struct Table {
     pub(crate) from: Vec<Option<u16>>,
     /// Of each slot: the epoch of its last change of owner.
     pub(crate) slot_epoch: Vec<u64>,
+    /// Where members listen to others that are not in the table because their sessions have ended.
+    pub(crate) lost: Vec<String>,
 }
 
 /// Whose a slot is, as this member sees it.

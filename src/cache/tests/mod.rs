@@ -95,6 +95,7 @@ impl Nodes {
             owner: (0..SLOTS).map(owner).collect(),
             from: vec![None; SLOTS],
             slot_epoch: vec![1; SLOTS],
+            lost: Vec::new(),
         };
         let switches = (0..count).map(|_| Arc::new(Switches::default())).collect();
         let all = Self {
