@@ -67,10 +67,15 @@ fn random_cuts(random: &mut StdRng, length: usize) -> Vec<usize> {
     cuts
 }
 
+/// Longer by hand: `LOCKRING_FUZZ_ROUNDS=10000000 cargo test --release cache::tests::parser`.
+fn rounds() -> Option<u64> {
+    std::env::var("LOCKRING_FUZZ_ROUNDS").ok()?.parse().ok()
+}
+
 #[test]
 fn valid_requests_are_read_as_the_crate_reads_them_however_they_are_cut() {
     let mut random = StdRng::seed_from_u64(1);
-    for round in 0..1_000 {
+    for round in 0..rounds().unwrap_or(1_000) {
         let count = random.random_range(1..5);
         let input: Vec<u8> = (0..count)
             .flat_map(|_| random_request(&mut random))
@@ -84,15 +89,11 @@ fn valid_requests_are_read_as_the_crate_reads_them_however_they_are_cut() {
     }
 }
 
-/// Longer by hand: `LOCKRING_FUZZ_ROUNDS=10000000 cargo test --release garbage`.
 #[test]
 fn garbage_is_refused_or_awaited_and_cuts_change_nothing() {
-    let rounds = std::env::var("LOCKRING_FUZZ_ROUNDS")
-        .ok()
-        .and_then(|text| text.parse().ok());
     let seed = rand::rng().random();
     let mut random = StdRng::seed_from_u64(seed);
-    for round in 0..rounds.unwrap_or(3_000) {
+    for round in 0..rounds().unwrap_or(3_000) {
         let mut input: Vec<u8> = (0..3).flat_map(|_| random_request(&mut random)).collect();
         for _ in 0..random.random_range(1..4) {
             let at = random.random_range(0..input.len());
