@@ -22,7 +22,7 @@ use super::workload;
 
 /// The TTL is so much longer than the quiet time that is measured: nobody shall expire who is
 /// still busy taking locks.
-const TTL_MORE: Duration = Duration::from_secs(5);
+const TTL_MORE: Duration = Duration::from_secs(8);
 /// What happens so long before the first deadline and after the last lease belongs to the storm.
 const AROUND: Duration = Duration::from_millis(300);
 /// Between two looks at whether a lease is left.
@@ -111,11 +111,9 @@ async fn prepare(
     taken: &Tally,
 ) -> anyhow::Result<Deadlines> {
     let ttl = shape.quiet + TTL_MORE;
-    let mut holders = Vec::new();
-    for nth in 0..shape.sessions as usize {
-        let holder = Worker::open_for(target, nth, ttl).await;
-        holders.push(holder.context("cannot open a session")?);
-    }
+    let opening = (0..shape.sessions as usize).map(|nth| Worker::open_for(target, nth, ttl));
+    let opened = futures_util::future::try_join_all(opening).await;
+    let mut holders = opened.context("cannot open a session")?;
     let sessions = holders.len();
     let taking = holders.iter_mut().enumerate().map(|(nth, holder)| {
         let locks = (nth..shape.locks as usize).step_by(sessions);
