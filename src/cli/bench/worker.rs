@@ -22,6 +22,8 @@ pub(super) struct Target {
 /// Long enough that a run of ordinary length renews a few times only.
 const TTL: Duration = Duration::from_secs(60);
 const RENEWALS_PER_TTL: u32 = 3;
+/// How often it is asked for what is harmless to repeat.
+const ATTEMPTS_MAX: u32 = 10;
 /// Before a worker that lost its connection looks for the leader again.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -185,8 +187,24 @@ impl Worker {
     /// Renews the session, and answers when it will have ended unless renewed again.
     pub(super) async fn renew(&mut self) -> io::Result<Instant> {
         self.renew_at = Instant::now() + self.renew_every;
-        let renewed: wire::Renewed = decode(&self.connection.call(&self.renew).await?)?;
+        let ask = std::mem::take(&mut self.renew);
+        let renewed = self.insist(&ask).await;
+        self.renew = ask;
+        let renewed: wire::Renewed = renewed?;
         Ok(Instant::now() + Duration::from_millis(renewed.expires_in_ms))
+    }
+
+    /// Asks for what is harmless to ask for twice, a few times if need be: on a busy machine the
+    /// cluster may change its leader meanwhile.
+    pub(super) async fn insist<T: DeserializeOwned>(&mut self, ask: &[u8]) -> io::Result<T> {
+        for _ in 1..ATTEMPTS_MAX {
+            let answered = self.connection.call(ask).await;
+            if let Ok(told) = answered.and_then(|answer| decode(&answer)) {
+                return Ok(told);
+            }
+            self.reconnect().await;
+        }
+        decode(&self.connection.call(ask).await?)
     }
 
     /// Looks for the leader until there is one to be reached.
