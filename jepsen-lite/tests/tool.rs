@@ -1,54 +1,20 @@
 //! The tool as a program: what it exits with, and that others can read what it writes.
 
+mod program;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
-use std::sync::OnceLock;
 
 use jepsen_lite::history::{Event, History, Kind, NEMESIS};
+use program::{exits_with, lockring, says, tool};
 use serde_json::json;
-
-fn tool() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_jepsen-lite"))
-}
-
-/// The server of this workspace: built if it is not there yet, or is older than its sources.
-fn lockring() -> PathBuf {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    let built = BUILT.get_or_init(|| {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-        let mut build = Command::new(cargo);
-        build.args(["build", "--quiet", "--workspace", "--bin", "lockring"]);
-        // Whoever runs the tests with bugs to plant has such a binary, and it is not to be
-        // replaced by another while other tests use it.
-        if std::env::var_os("LOCKRING_PLANT").is_some() {
-            build.args(["--features", "lockring-sim/planted"]);
-        }
-        let build = build.current_dir(root).status();
-        assert!(build.unwrap().success());
-        Path::new(env!("CARGO_BIN_EXE_jepsen-lite")).with_file_name("lockring")
-    });
-    built.clone()
-}
 
 fn run(out: &Path, args: &[&str]) -> Output {
     let mut run = tool();
     run.args(["run", "--seed", "5", "--out"]).arg(out);
     run.arg("--binary").arg(lockring()).args(args);
     run.output().unwrap()
-}
-
-fn says(output: &Output) -> String {
-    let out = String::from_utf8_lossy(&output.stdout);
-    let error = String::from_utf8_lossy(&output.stderr);
-    format!("{out}\n{error}")
-}
-
-fn exits_with(output: &Output, code: i32, what: &str) {
-    let said = says(output);
-    assert_eq!(output.status.code(), Some(code), "{said}");
-    assert!(said.contains(what), "{said}");
 }
 
 /// Paused holders and killed nodes: fences hold, and what does not check them loses updates.
@@ -92,6 +58,32 @@ fn a_short_run_finds_nothing_and_shows_why_fences_exist() {
     exits_with(&checked, 0, "lock: holds-are-disjoint");
     read_by_python(&history, "edn");
     read_by_python(&history, "porcupine");
+}
+
+/// The rest of the workloads, with holders and cache nodes that are stopped past their TTL.
+#[test]
+fn shared_locks_streams_rings_and_caches_keep_their_promises() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = [
+        "--workload",
+        "modes,watch,ring,cache,queue,retry,lease",
+        "--nemesis",
+        "holder,kill",
+        "--time",
+        "30s",
+        "--ttl",
+        "1500ms",
+    ];
+    let output = run(dir.path(), &args);
+    exits_with(&output, 0, "no violation found in");
+    for property in [
+        "one-owner-a-slot",
+        "answers-are-disjoint",
+        "events-are-whole",
+        "all-or-nothing",
+    ] {
+        assert!(says(&output).contains(property), "{property}");
+    }
 }
 
 #[test]

@@ -158,11 +158,14 @@ pub(super) async fn run(args: Args) -> anyhow::Result<u8> {
         seen
     });
     let until = Instant::now() + args.time;
+    // Each kind comes once before any comes twice.
+    let mut order: Vec<Nemesis> = Vec::new();
     while Instant::now() < until {
-        let nemesis = *stage
-            .dice
-            .pick(&args.nemesis)
-            .context("there is a nemesis")?;
+        if order.is_empty() {
+            order.clone_from(&args.nemesis);
+            stage.dice.shuffle(&mut order);
+        }
+        let nemesis = order.pop().context("there is a nemesis")?;
         let hold = Duration::from_millis(stage.dice.between(1_500, 4_000));
         let fault = nemesis.strike(&mut stage, hold).await?;
         say(&format!(

@@ -9,6 +9,7 @@ mod export;
 mod host;
 mod nemeses;
 mod plant;
+mod recovery;
 mod report;
 mod run;
 mod soak;
@@ -49,6 +50,8 @@ enum Verb {
     Plant(plant::Args),
     /// Run copies of your own program against a faulty cluster
     Host(host::Args),
+    /// Measure how soon a cluster serves after its leader's death and after a partition
+    Recovery(recovery::Args),
     /// List what can be done to a cluster
     Nemeses,
     /// Call the cluster as one of the users of a run
@@ -99,6 +102,7 @@ fn run(verb: Verb) -> anyhow::Result<u8> {
         Verb::Soak(args) => runtime.block_on(soak::run(args)),
         Verb::Plant(args) => runtime.block_on(plant::run(args)),
         Verb::Host(args) => runtime.block_on(host::run(args)),
+        Verb::Recovery(args) => runtime.block_on(recovery::run(args)),
         Verb::Check(args) => check::run(&args),
         Verb::Report(args) => report::run(&args),
         Verb::Export(args) => export::run(&args),

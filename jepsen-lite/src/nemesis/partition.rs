@@ -56,6 +56,10 @@ impl Shape {
                 others.iter().map(cut).collect()
             }
             Self::Bridge => {
+                // Followers hardly talk to each other: the leader must be on one side.
+                if order[0] == leader && order.len() > 1 {
+                    order.swap(0, 1);
+                }
                 let (_, apart) = order.split_at(1);
                 let few = apart.len() / 2;
                 between(&apart[..few], &apart[few..])

@@ -1,11 +1,13 @@
 //! After the last fault: does everything live again, agree, and has it kept quiet?
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
 use anyhow::Context;
+use lockring_client::wire::route;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Plan;
@@ -19,8 +21,11 @@ use crate::nemesis::{Fault, Stage, Status};
 
 /// From the last mending until every node has acknowledged a change.
 const LIVE_WITHIN: Duration = Duration::from_secs(10);
-/// How long all may take to have applied the same.
-const EQUAL_WITHIN: Duration = Duration::from_secs(20);
+/// How long all may take to have applied the same; sessions still end meanwhile, and each end is a
+/// revision.
+const EQUAL_WITHIN: Duration = Duration::from_secs(60);
+/// How long a lock's history may take to be answered.
+const TOLD_WITHIN: Duration = Duration::from_secs(30);
 
 fn property(name: &str, promise: &str, looked_at: u64, wrong: Vec<String>) -> Property {
     Property {
@@ -93,10 +98,13 @@ pub(super) async fn histories(stage: &Stage, history: &History) -> Vec<Event> {
     for lock in locks {
         let mut after = 0;
         loop {
-            let path = lockring_client::wire::route::history(lock);
-            let asked = api.get(&format!("{path}?limit=1000&after={after}")).await;
-            let Ok(Ok(page)) = asked.map(|answer| answer.expect(200)) else {
-                return Vec::new();
+            let path = route::history(lock);
+            let path = format!("{path}?limit=1000&after={after}");
+            let asked = wait_for("a lock's history", TOLD_WITHIN, async || {
+                api.get(&path).await.ok()?.expect(200).ok()
+            });
+            let Ok(page) = asked.await else {
+                return rows;
             };
             let listed = |of: &str| page[of].as_array().cloned().unwrap_or_default();
             let gaps = listed("gaps")
@@ -124,56 +132,76 @@ pub(super) async fn histories(stage: &Stage, history: &History) -> Vec<Event> {
     rows
 }
 
-/// At one revision all nodes have the same digest, and show the same.
-pub(super) async fn equal_views(stage: &mut Stage) -> anyhow::Result<Property> {
+/// At one revision all nodes have the same digest. What they show is compared, too, if they can be
+/// caught at one revision for as long as that takes.
+pub(super) async fn equal_states(stage: &Stage) -> Property {
     let deadline = Instant::now() + EQUAL_WITHIN;
     let mut wrong = Vec::new();
-    let mut compared = 0;
-    while Instant::now() < deadline {
-        let mut views: BTreeMap<u64, Vec<(u64, Value)>> = BTreeMap::new();
-        for id in stage.cluster.ids() {
-            if let Some((revision, view)) = view(&stage.cluster.api(id)).await {
-                views.entry(revision).or_default().push((id, view));
-            }
-        }
-        let all = stage.cluster.ids().count();
-        if let Some((revision, views)) = views.into_iter().find(|(_, views)| views.len() == all) {
-            compared = revision;
-            for (id, view) in &views[1..] {
-                if *view != views[0].1 {
-                    wrong.push(format!(
-                        "at revision {revision} nodes {} and {id} differ: {} and {view}",
-                        views[0].0, views[0].1
-                    ));
-                }
-            }
-            break;
+    let mut looked_at = 0;
+    while Instant::now() < deadline && looked_at < 2 && wrong.is_empty() {
+        if looked_at == 0 {
+            looked_at += u64::from(compare(stage, digest, &mut wrong).await);
+        } else if compare(stage, view, &mut wrong).await {
+            looked_at += 1;
         }
     }
-    if compared == 0 {
+    if looked_at == 0 {
         wrong.push(format!(
             "the nodes are not at one revision within {EQUAL_WITHIN:?}"
         ));
     }
     let promise = "after all faults every node has the same digest at the same revision, and shows \
                    the same locks, holders, queues, sessions and rings";
-    Ok(property("replicas-agree", promise, compared, wrong))
+    property("replicas-agree", promise, looked_at, wrong)
+}
+
+/// Whether all nodes could be looked at at one revision; what differs then is wrong.
+async fn compare<Look: Future<Output = Option<(u64, Value)>> + Send + 'static>(
+    stage: &Stage,
+    look: impl Fn(Api) -> Look,
+    wrong: &mut Vec<String>,
+) -> bool {
+    let mut looking = JoinSet::new();
+    for id in stage.cluster.ids() {
+        let look = look(stage.cluster.api(id));
+        looking.spawn(async move { look.await.map(|(revision, seen)| (id, revision, seen)) });
+    }
+    let seen = looking.join_all().await;
+    let Some(seen) = seen.into_iter().collect::<Option<Vec<_>>>() else {
+        return false;
+    };
+    let (first, revision, of_first) = &seen[0];
+    if seen.iter().any(|(_, other, _)| other != revision) {
+        return false;
+    }
+    for (id, _, of_other) in seen.iter().filter(|(_, _, other)| other != of_first) {
+        wrong.push(format!(
+            "at revision {revision} nodes {first} and {id} differ: {of_first} and {of_other}"
+        ));
+    }
+    true
+}
+
+/// One number for all that a node has applied, and at which revision.
+async fn digest(api: Api) -> Option<(u64, Value)> {
+    let answer = api.get(route::CLUSTER_DIGEST).await.ok()?;
+    let revision = answer.header("lockring-revision")?.parse::<u64>().ok()?;
+    Some((revision, answer.expect(200).ok()?))
 }
 
 /// What one node shows without asking any other, and at which revision; nothing if that changed
 /// meanwhile.
-async fn view(api: &Api) -> Option<(u64, Value)> {
+async fn view(api: Api) -> Option<(u64, Value)> {
     let mut revisions = Vec::new();
-    let digest = api
-        .get(lockring_client::wire::route::CLUSTER_DIGEST)
-        .await
-        .ok()?;
-    revisions.push(digest.header("lockring-revision")?.parse::<u64>().ok()?);
-    let mut pages = vec![digest.expect(200).ok()?];
-    for list in ["locks", "sessions", "rings"] {
+    let mut pages = Vec::new();
+    for (list, page) in [
+        ("locks", "&limit=1000"),
+        ("sessions", "&limit=1000"),
+        ("rings", ""),
+    ] {
         let mut after = String::new();
         loop {
-            let path = format!("/v1/{list}?consistency=stale&limit=1000{after}");
+            let path = format!("/v1/{list}?consistency=stale{page}{after}");
             let answer = api.get(&path).await.ok()?;
             revisions.push(answer.header("lockring-revision")?.parse::<u64>().ok()?);
             let body = answer.expect(200).ok()?;
@@ -181,7 +209,7 @@ async fn view(api: &Api) -> Option<(u64, Value)> {
             let Some(next) = body["next"].as_str() else {
                 break;
             };
-            after = format!("&after={}", lockring_client::wire::route::segment(next));
+            after = format!("&after={}", route::segment(next));
         }
     }
     let first = *revisions.first()?;

@@ -172,7 +172,7 @@ pub async fn run(plan: &Plan) -> anyhow::Result<Results> {
     finals.extend(crew.end_caches(began).await?);
     // Of a cluster that is not whole there is nothing to compare.
     if unhealed.is_none() {
-        properties.push(after::equal_views(&mut stage).await?);
+        properties.push(after::equal_states(&stage).await);
         properties.push(after::no_leaks(&stage)?);
     }
     properties.push(after::quiet_logs(&stage, plan)?);
