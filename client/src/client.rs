@@ -179,15 +179,23 @@ pub(crate) struct Answer<T> {
     pub(crate) body: T,
 }
 
+impl<T> Answer<T> {
+    pub(crate) const fn new(sent: BootTime, revision: Option<u64>, body: T) -> Self {
+        Self {
+            sent,
+            revision,
+            body,
+        }
+    }
+}
+
 /// Makes the body of a success (its status is given) into what the caller wants.
 pub(crate) type Decode<T> = fn(u16, &[u8]) -> serde_json::Result<T>;
 
 /// What one attempt came to.
 enum Attempt<T> {
-    Success {
-        revision: Option<u64>,
-        body: T,
-    },
+    /// At this revision.
+    Success(Option<u64>, T),
     Refused(Box<Problem>),
     Foreign {
         status: u16,
@@ -311,13 +319,7 @@ impl Client {
                 .attempt(&site, request, decode, deadline, &mut certain)
                 .await
             {
-                Attempt::Success { revision, body } => {
-                    return Ok(Answer {
-                        sent,
-                        revision,
-                        body,
-                    });
-                }
+                Attempt::Success(revision, body) => return Ok(Answer::new(sent, revision, body)),
                 Attempt::Refused(problem) => {
                     certain.answered(problem.code);
                     let error = Error::Refused {
@@ -467,8 +469,7 @@ impl Client {
             detail: detail.to_string(),
         };
         let attempt = if (200..300).contains(&status) {
-            decode(status, reply.body)
-                .map_or_else(foreign, |body| Attempt::Success { revision, body })
+            decode(status, reply.body).map_or_else(foreign, |body| Attempt::Success(revision, body))
         } else {
             serde_json::from_slice(reply.body).map_or_else(foreign, Attempt::Refused)
         };

@@ -110,11 +110,7 @@ impl Client {
             match answer.body {
                 Acquired::Granted(body) => {
                     let Answer { sent, revision, .. } = answer;
-                    let first = Answer {
-                        sent,
-                        revision,
-                        body,
-                    };
+                    let first = Answer::new(sent, revision, body);
                     return Ok(self.counted_anew(request, first).await);
                 }
                 // The place is ours for as long as the next poll comes soon, under the same key.
@@ -141,11 +137,7 @@ impl Client {
                 sent,
                 revision,
                 body: Acquired::Granted(body),
-            }) => Answer {
-                sent,
-                revision,
-                body,
-            },
+            }) => Answer::new(sent, revision, body),
             Ok(_) | Err(_) => first,
         }
     }

@@ -277,7 +277,7 @@ mod tests {
     use super::*;
     use crate::history::{Event, Kind};
 
-    /// Calls of processes of their own, written `(f, key, session, from, until, kind, asked, told)`.
+    /// Calls of processes of their own: `(f, key, session, from, until, kind, asked, told)`.
     type Line<'a> = (
         &'a str,
         &'a str,

@@ -163,24 +163,9 @@ impl fmt::Display for Report {
                 )?;
             }
         }
-        if let Some(storm) = &self.storm {
-            let (before, during) = (storm.acquire_us_before, storm.acquire_us_during);
-            write!(
-                f,
-                "\n  storm       {} leases of {} sessions; the last gone {} ms after its deadline\
-                 \n  before it   p50 {} us, p99 {} us, max {} us\
-                 \n  around it   p50 {} us, p99 {} us, max {} us",
-                storm.leases,
-                storm.sessions,
-                storm.gone_after_ms,
-                before.p50,
-                before.p99,
-                before.max,
-                during.p50,
-                during.p99,
-                during.max
-            )?;
+        match &self.storm {
+            Some(storm) => write!(f, "\n{storm}"),
+            None => Ok(()),
         }
-        Ok(())
     }
 }

@@ -5,6 +5,7 @@
 //! of their own all the while. What is told: how long after the last deadline the last lease was
 //! gone, and the workers' latencies before that moment and around it.
 
+use std::fmt;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
@@ -43,6 +44,27 @@ pub(super) struct Storm {
     pub(super) acquire_us_before: Percentiles,
     /// Acquires of the workers around it.
     pub(super) acquire_us_during: Percentiles,
+}
+
+impl fmt::Display for Storm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "  storm       {} leases of {} sessions; the last gone {} ms after its deadline",
+            self.leases, self.sessions, self.gone_after_ms
+        )?;
+        for (when, told) in [
+            ("before it", self.acquire_us_before),
+            ("around it", self.acquire_us_during),
+        ] {
+            let Percentiles { p50, p99, max, .. } = told;
+            write!(
+                f,
+                "\n  {when:<10}  p50 {p50} us, p99 {p99} us, max {max} us"
+            )?;
+        }
+        Ok(())
+    }
 }
 
 /// When the sessions end that nobody renews any more: not before the first, not after the last.

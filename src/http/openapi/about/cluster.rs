@@ -48,9 +48,9 @@ pub(super) fn get_digest() -> About {
     plain(
         "cluster",
         "Get the digest of a node's state",
-        "One number for all that the asked node has applied, at the revision of the answer, without \
-         asking the others. All nodes tell the same at the same revision; it reads the whole state, \
-         so it is for checks and not for every second.",
+        "One number for all that the asked node has applied, at the revision of the answer, \
+         without asking the others. All nodes tell the same at the same revision; it reads the \
+         whole state, so it is for checks and not for every second.",
     )
     .ok("Digest", "The digest.")
 }
