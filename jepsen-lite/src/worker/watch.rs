@@ -80,10 +80,10 @@ async fn watch(mut hand: Hand) {
             }
         };
         let (seen, ended) = follow(&mut stream, Instant::now() + time).await;
-        let ids = seen.iter().filter_map(|sent| sent.id.clone());
+        let mut ids = seen.iter().filter_map(|sent| sent.id.clone());
         // Who was told nothing yet goes on where its stream began.
         let begun = last.clone().or(stream.revision.map(|it| it.to_string()));
-        last = ids.last().or(begun);
+        last = ids.next_back().or(begun);
         let rows: Vec<Value> = seen.iter().map(row).collect();
         let told = Event {
             revision: stream.revision,
