@@ -249,7 +249,7 @@ async fn every_change_is_made_once_under_its_key() {
     };
     let given = json!({"session": ids[1], "fence": null});
     let revoke = json!({"reason": "r", "deadline_ms": 60_000});
-    let mut calls = vec![
+    let mut calls = [
         ("PUT", "/v1/locks/k/value", with("value", "v".into())),
         (
             "POST",
