@@ -5,8 +5,10 @@ use std::fmt::Write;
 use super::plot::{self, Axis, LEFT, WIDTH};
 use super::{html_text as text, lanes, latency};
 use crate::checker::{Property, Verdict, strength};
-use crate::history::{Event, History};
-use crate::run::Results;
+use crate::clock::MS;
+use crate::history::{Call, Event, History};
+use crate::nemesis::{Fault, Status};
+use crate::run::{HANDS_EACH, Results};
 
 const STYLE: &str = include_str!("report.css");
 
@@ -14,10 +16,15 @@ pub(super) fn render(history: &History, results: &Results) -> String {
     let calls = history.calls();
     let end = history.events.last().map_or(1, |event| event.t);
     let axis = Axis::until(end);
-    let faults = &results.faults;
+    let mut faults = results.faults.clone();
+    let window = violation(results, end);
+    faults.extend(window.clone());
+    let faults = &faults;
+    let hands = i64::try_from(history.workloads().len() as u64 * HANDS_EACH).unwrap_or(1);
     let parts = [
         verdict(results),
         first_counterexample(results),
+        around(results, &calls, faults, window.as_ref()),
         properties(&results.properties),
         grid(history, results),
         latency::scatter(&calls, faults, axis, end),
@@ -25,7 +32,7 @@ pub(super) fn render(history: &History, results: &Results) -> String {
         lanes::leaders(&history.events, faults, axis, end),
         lanes::holds(&calls, faults, axis),
         failovers(&results.failovers_ms),
-        lanes::processes(&calls, faults, axis),
+        lanes::processes(&calls, faults, axis, hands),
         versions(results),
     ];
     format!(
@@ -65,9 +72,42 @@ fn verdict(results: &Results) -> String {
     )
 }
 
+/// What broke first, if anything did.
+fn broken(results: &Results) -> Option<&Property> {
+    let mut properties = results.properties.iter();
+    properties.find(|property| property.verdict == Verdict::Invalid)
+}
+
+/// The time of the first counterexample, to be shown among the faults.
+fn violation(results: &Results, end: u64) -> Option<Fault> {
+    let property = broken(results)?;
+    // What the service told of its locks was read after the run, and has no time within it.
+    let times = property
+        .counterexample
+        .iter()
+        .filter(|event| event.f != "told");
+    let times: Vec<u64> = times.map(|event| event.t).filter(|t| *t <= end).collect();
+    Some(Fault {
+        kind: plot::VIOLATION.to_owned(),
+        what: format!("{}: {}", property.name, property.found),
+        status: Status::Installed,
+        from: *times.iter().min()?,
+        until: *times.iter().max()?,
+    })
+}
+
+/// The time around the counterexample, on an axis of its own.
+fn around(results: &Results, calls: &[Call], faults: &[Fault], window: Option<&Fault>) -> String {
+    let (Some(window), Some(property)) = (window, broken(results)) else {
+        return String::new();
+    };
+    let margin = ((window.until - window.from) / 4).max(200 * MS);
+    let axis = Axis::between(window.from.saturating_sub(margin), window.until + margin);
+    lanes::window(calls, &property.counterexample, faults, axis)
+}
+
 fn first_counterexample(results: &Results) -> String {
-    let mut broken = results.properties.iter();
-    let Some(first) = broken.find(|property| property.verdict == Verdict::Invalid) else {
+    let Some(first) = broken(results) else {
         return String::new();
     };
     let mut rows = String::new();

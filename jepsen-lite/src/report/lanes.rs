@@ -12,13 +12,78 @@ use crate::nemesis::Fault;
 
 const LANE: f64 = 13.0;
 /// Rows beyond this are left to the history; a page has an end.
-const ROWS_MAX: usize = 60;
+const ROWS_MAX: usize = 80;
 
-/// One row for each process: its calls, one after the other.
-pub(super) fn processes(calls: &[Call], faults: &[Fault], axis: Axis) -> String {
+/// The time around a counterexample: every call of its locks, keys and sessions, with the calls of
+/// the counterexample itself framed.
+pub(super) fn window(
+    calls: &[Call],
+    counterexample: &[Event],
+    faults: &[Fault],
+    axis: Axis,
+) -> String {
+    let concerns = |call: &&Call| {
+        let mut events = counterexample.iter();
+        events.any(|event| {
+            let same = |one: &Option<String>, other: &Option<String>| one.is_some() && one == other;
+            same(&event.key, &call.key) || same(&event.session, &call.session)
+        })
+    };
+    let ends = |call: &Call| call.events.last().map_or(call.start, |event| event.t);
+    let within = |call: &&Call| axis.holds(call.start) || axis.holds(ends(call));
+    let mut rows: BTreeMap<(&str, i64), Vec<&Call>> = BTreeMap::new();
+    for call in calls.iter().filter(within).filter(concerns) {
+        let row = (call.key(), call.process);
+        rows.entry(row).or_default().push(call);
+    }
+    let height = rows.len().min(ROWS_MAX) as f64 * LANE * 1.5;
+    let mut body = plot::bands(faults, axis, height);
+    for (nth, ((key, process), calls)) in rows.iter().take(ROWS_MAX).enumerate() {
+        let y = nth as f64 * LANE * 1.5;
+        body.push_str(&label(y + 13.0, &format!("{key} {process}")));
+        for call in calls {
+            let class = match call.end {
+                End::Ok => "ok",
+                End::Fail => "fail",
+                End::Info => "info",
+            };
+            let (from, until) = (axis.x(call.start), axis.x(ends(call)));
+            let broken = call
+                .events
+                .iter()
+                .any(|event| counterexample.contains(event));
+            let frame = if broken { " broken" } else { "" };
+            let fence = call
+                .fence
+                .map(|fence| format!(" {fence}"))
+                .unwrap_or_default();
+            let (x, top, width) = (from, y + 3.0, (until - from).max(2.0));
+            let _ = write!(
+                body,
+                "<rect class=\"{class}\" x={x:.1} y={top:.1} width={width:.1} height=13 />\
+                 <rect class=\"none{frame}\" x={x:.1} y={top:.1} width={width:.1} height=13 />\
+                 <text class=name x={:.1} y={:.1}>{}{fence}</text>",
+                x + width + 2.0,
+                y + 13.0,
+                super::html_text(&call.f),
+            );
+        }
+    }
+    body.push_str(&axis.ticks(height));
+    let note = "The calls of the counterexample, framed, among all others that concern the same \
+                locks, keys and sessions; one row for each of them and each caller.";
+    plot::frame("The violating window", note, height, &body)
+}
+
+/// One row for each hand: its calls, one after the other. A hand that retires its process number
+/// goes on under one that is `hands` higher.
+pub(super) fn processes(calls: &[Call], faults: &[Fault], axis: Axis, hands: i64) -> String {
     let mut rows: BTreeMap<(&str, i64), Vec<&Call>> = BTreeMap::new();
     for call in calls {
-        let row = (call.workload.as_str(), call.process);
+        let row = (
+            call.workload.as_str(),
+            call.process.rem_euclid(hands.max(1)),
+        );
         rows.entry(row).or_default().push(call);
     }
     let shown = rows.len().min(ROWS_MAX);
@@ -52,10 +117,10 @@ pub(super) fn processes(calls: &[Call], faults: &[Fault], axis: Axis) -> String 
     }
     body.push_str(&axis.ticks(height));
     let note = format!(
-        "One row a process, {shown} of {}; point at a call to read it.",
+        "One row a user, {shown} of {}; point at a call to read it.",
         rows.len()
     );
-    plot::frame("Processes", &note, height, &body)
+    plot::frame("Users", &note, height, &body)
 }
 
 /// One row for each lock: leases with their fences, overlaps in red.
@@ -73,14 +138,15 @@ pub(super) fn holds(calls: &[Call], faults: &[Fault], axis: Axis) -> String {
         let y = nth as f64 * row;
         body.push_str(&label(y + 15.0, key));
         of_key.sort_by_key(|lease| lease.from);
-        let mut before: Vec<(u64, Sharing)> = Vec::new();
+        let mut before: Vec<(u64, u64, Sharing)> = Vec::new();
         for lease in of_key.iter() {
             let until = lease.believed.max(lease.from);
-            before.retain(|(reach, _)| *reach > lease.from);
+            before.retain(|(reach, _, _)| *reach > lease.from);
+            // A lease that is told again is no other lease.
             let excluded = before
                 .iter()
-                .filter(|(_, held)| held.excludes(lease.sharing));
-            let overlap = excluded.map(|(reach, _)| *reach).max();
+                .filter(|(_, fence, held)| *fence != lease.fence && held.excludes(lease.sharing));
+            let overlap = excluded.map(|(reach, _, _)| *reach).max();
             let (from, to) = (axis.x(lease.from), axis.x(until));
             let certain = lease
                 .certain
@@ -115,7 +181,7 @@ pub(super) fn holds(calls: &[Call], faults: &[Fault], axis: Axis) -> String {
                     lease.fence
                 );
             }
-            before.push((until, lease.sharing));
+            before.push((until, lease.fence, lease.sharing));
         }
     }
     body.push_str(&axis.ticks(height));

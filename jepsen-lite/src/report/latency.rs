@@ -68,7 +68,7 @@ pub(super) fn scatter(calls: &[Call], faults: &[Fault], axis: Axis, end: u64) ->
     }
     body.push_str(&axis.ticks(HEIGHT));
     let note = "One point a call, by when it began: <b class=ok>done</b>, \
-                <b class=fail>refused</b>, <b class=info>unknown</b>. Lines: median and 99th \
+                <b class=refused>refused</b>, <b class=info>unknown</b>. Lines: median and 99th \
                 percentile. Waits for locks are part of it. Bands: faults.";
     plot::frame("Latency", note, HEIGHT, &body)
 }

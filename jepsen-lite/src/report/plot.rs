@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::clock::MS;
 use crate::nemesis::Fault;
 
 /// The width of every picture, and of the column of names left of it.
@@ -11,63 +12,88 @@ pub(super) const LEFT: f64 = 130.0;
 /// The axis of time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Axis {
-    /// The run's length in nanoseconds.
+    /// Nanoseconds of the run.
+    begin: u64,
     end: u64,
 }
 
 impl Axis {
     pub(super) fn until(end: u64) -> Self {
-        Self { end: end.max(1) }
+        Self::between(0, end)
+    }
+
+    pub(super) fn between(begin: u64, end: u64) -> Self {
+        let end = end.max(begin + 1);
+        Self { begin, end }
+    }
+
+    /// Whether a moment is on it.
+    pub(super) fn holds(self, t: u64) -> bool {
+        (self.begin..=self.end).contains(&t)
     }
 
     /// Where a moment lies.
     pub(super) fn x(self, t: u64) -> f64 {
-        let part = t.min(self.end) as f64 / self.end as f64;
+        let since = t.clamp(self.begin, self.end) - self.begin;
+        let part = since as f64 / (self.end - self.begin) as f64;
         LEFT + part * (WIDTH - LEFT)
     }
 
     /// Seconds below a picture.
     pub(super) fn ticks(self, height: f64) -> String {
-        let seconds = self.end / 1_000_000_000;
-        let step = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1_800];
-        let step = step
-            .into_iter()
-            .find(|step| seconds / step <= 14)
-            .unwrap_or(3_600);
+        let (first, last) = (self.begin.div_ceil(MS), self.end / MS);
+        let steps = [
+            10, 50, 100, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 30_000, 60_000, 300_000,
+        ];
+        let most = |step: &u64| (last - first.min(last)) / step <= 14;
+        let step = steps.into_iter().find(most).unwrap_or(3_600_000);
         let mut out = String::new();
-        for second in (0..=seconds).step_by(usize::try_from(step).unwrap_or(1)) {
-            let x = self.x(second * 1_000_000_000);
+        let mut at = first.next_multiple_of(step);
+        while at <= last {
+            let (x, seconds) = (self.x(at * MS), at as f64 / 1_000.0);
             let _ = write!(
                 out,
                 "<line class=tick x1={x:.1} y1=0 x2={x:.1} y2={height:.1} />\
-                 <text x={x:.1} y={:.1} class=axis text-anchor=middle>{second} s</text>",
+                 <text x={x:.1} y={:.1} class=axis text-anchor=middle>{seconds} s</text>",
                 height + 13.0
             );
+            at += step;
         }
         out
     }
 }
+
+/// What the time of the first counterexample is called among the bands.
+pub(super) const VIOLATION: &str = "violation";
+/// Of one letter of a band's name.
+const NAME_WIDTH: f64 = 4.8;
 
 /// The times of faults, as bands behind a picture.
 pub(super) fn bands(faults: &[Fault], axis: Axis, height: f64) -> String {
     let mut out = String::new();
     for fault in faults {
         let (from, until) = (axis.x(fault.from), axis.x(fault.until));
-        let class = if fault.status.why().is_none() {
-            "band"
-        } else {
-            "band weak"
+        if fault.until < axis.begin || fault.from > axis.end {
+            continue;
+        }
+        let class = match fault.status.why() {
+            _ if fault.kind == VIOLATION => "band violation",
+            None => "band",
+            Some(_) => "band weak",
         };
         let kind = super::html_text(&fault.kind);
         let what = super::html_text(&fault.what);
         let _ = write!(
             out,
             "<rect class=\"{class}\" x={from:.1} y=0 width={:.1} height={height:.1}>\
-             <title>{kind}: {what}</title></rect>\
-             <text class=bandname x={:.1} y=10>{kind}</text>",
+             <title>{kind}: {what}</title></rect>",
             (until - from).max(1.5),
-            from + 2.0
         );
+        // A name that is longer than its band would run into the next one's.
+        if until - from > kind.len() as f64 * NAME_WIDTH || fault.kind == VIOLATION {
+            let (x, y) = (from + 2.0, if fault.kind == VIOLATION { 20 } else { 10 });
+            let _ = write!(out, "<text class=bandname x={x:.1} y={y}>{kind}</text>");
+        }
     }
     out
 }

@@ -28,7 +28,7 @@ use crate::{clock, nemesis};
 /// Worker processes of each workload: one can be stopped while the other goes on.
 const WORKERS_EACH: u64 = 2;
 /// Hands of each workload, of all its workers together.
-const HANDS_EACH: u64 = 6;
+pub(crate) const HANDS_EACH: u64 = 6;
 /// Events on their way into the file.
 const PENDING_MAX: usize = 10_000;
 

@@ -22,6 +22,7 @@ use crate::options::{Options, Wiring};
 use crate::report;
 use crate::seed::Dice;
 use crate::workload::Workload;
+pub(crate) use crew::HANDS_EACH;
 use crew::{Crew, Sizes};
 
 /// What is to be done.
