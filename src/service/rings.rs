@@ -250,6 +250,7 @@ impl RingWatch {
                 return Some(self.service.view_of(&state));
             }
             tokio::select! {
+                biased;
                 changed = self.changes.changed() => changed.ok()?,
                 () = self.service.inner.stopping.cancelled() => return None,
             }
@@ -262,6 +263,7 @@ pub(super) async fn wake(service: Service, mut news: Receiver<Arc<News>>) {
     let inner = &service.inner;
     loop {
         let heard = tokio::select! {
+            biased;
             heard = news.recv() => heard,
             () = inner.stopping.cancelled() => return,
         };

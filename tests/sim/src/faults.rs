@@ -13,63 +13,11 @@ use lockring_core::NodeId;
 
 use crate::dice::Dice;
 use crate::disk::{Rot, rot};
+use crate::kinds::{KINDS, Kind, name};
 use crate::net::address;
 use crate::node::{LOG_DIR, Node};
+use crate::seesaw::Seesaw;
 use crate::world::World;
-
-/// The kinds of faults.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// Writes take longer, each its own time, so that connections overtake each other.
-    Delay,
-    /// One link is much slower than the others, in one direction.
-    SlowLink,
-    /// Connections break.
-    Break,
-    /// Links hold what is sent on them, in all shapes.
-    Partition,
-    /// Processes are killed.
-    Kill,
-    /// Power is cut, and with it what was not synced, whole or torn.
-    PowerCut,
-    /// Processes stand still, and find that time has passed.
-    Pause,
-    /// A flush takes up to a second.
-    SlowSync,
-    /// A disk is full.
-    FullDisk,
-    /// A flush fails.
-    FailedSync,
-    /// A bit of the log flips while its node is down.
-    Rot,
-    /// Clocks run fast and slow.
-    Rates,
-    /// Wall clocks jump.
-    WallJumps,
-    /// Nodes join and leave, and leadership is handed over.
-    Members,
-    /// Answers are lost on their way to the client.
-    LostAnswers,
-}
-
-/// All of them.
-pub const KINDS: [Kind; 15] = [
-    Kind::Delay,
-    Kind::SlowLink,
-    Kind::Break,
-    Kind::Partition,
-    Kind::Kill,
-    Kind::PowerCut,
-    Kind::Pause,
-    Kind::SlowSync,
-    Kind::FullDisk,
-    Kind::FailedSync,
-    Kind::Rot,
-    Kind::Rates,
-    Kind::WallJumps,
-    Kind::Members,
-    Kind::LostAnswers,
-];
 
 /// How much faster or slower than the world a clock may run, in millionths. Holders allow for one
 /// in a hundred between two clocks.
@@ -84,6 +32,7 @@ pub struct Nemesis {
     links_heal_at_ms: u64,
     flapping: Option<(Vec<(NodeId, NodeId)>, u64)>,
     slow_until_ms: u64,
+    seesaw: Option<Seesaw>,
     next_ms: u64,
 }
 
@@ -106,6 +55,7 @@ impl Nemesis {
             links_heal_at_ms: 0,
             flapping: None,
             slow_until_ms: 0,
+            seesaw: None,
             next_ms: 1_500,
         }
     }
@@ -162,6 +112,9 @@ impl Nemesis {
                     .store(2, std::sync::atomic::Ordering::Relaxed);
             }
         }
+        if self.seesaw.as_mut().is_some_and(|it| it.swing(world)) {
+            self.seesaw = None;
+        }
         if now_ms.is_multiple_of(250) {
             bring_back(world);
         }
@@ -192,6 +145,18 @@ impl Nemesis {
             Kind::PowerCut => self.cut_power(world, at),
             Kind::Pause => {
                 world.nodes[at].paused_until_ms = now_ms + self.dice.between(20, 4_000);
+            }
+            Kind::Stutter => {
+                let at = world.leader().unwrap_or(at);
+                world.nodes[at].paused_until_ms = now_ms + self.dice.between(20, 280);
+                // Once is not enough to be noticed.
+                self.next_ms = now_ms + self.dice.between(20, 400);
+            }
+            Kind::Seesaw => {
+                self.flapping = None;
+                let seesaw = Seesaw::begin(world, &mut self.dice);
+                self.next_ms = now_ms + seesaw.lasts_ms() + self.dice.between(0, 500);
+                self.seesaw = Some(seesaw);
             }
             Kind::SlowSync => {
                 let most = self.dice.between(20, 1_000);
@@ -332,7 +297,7 @@ fn api(id: NodeId) -> String {
     format!("http://node-{id}")
 }
 
-fn ids(world: &World) -> Vec<NodeId> {
+pub(crate) fn ids(world: &World) -> Vec<NodeId> {
     world.nodes.iter().map(|node| node.id).collect()
 }
 
@@ -344,7 +309,7 @@ fn halves(ids: &[NodeId], dice: &mut Dice) -> Vec<(NodeId, NodeId)> {
 }
 
 /// The links for which this is true.
-fn apart(ids: &[NodeId], cut: impl Fn(NodeId, NodeId) -> bool) -> Vec<(NodeId, NodeId)> {
+pub(crate) fn apart(ids: &[NodeId], cut: impl Fn(NodeId, NodeId) -> bool) -> Vec<(NodeId, NodeId)> {
     let links = ids
         .iter()
         .flat_map(|one| ids.iter().map(move |other| (*one, *other)));
@@ -398,26 +363,4 @@ pub fn bring_back(world: &mut World) {
     by.runtime.spawn(async move {
         let _ = replica.join(lost, api(lost), address(lost)).await;
     });
-}
-
-/// What people call a kind.
-#[must_use]
-pub fn name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Delay => "delay",
-        Kind::SlowLink => "slow link",
-        Kind::Break => "broken connections",
-        Kind::Partition => "partition",
-        Kind::Kill => "kill",
-        Kind::PowerCut => "power cut planned",
-        Kind::Pause => "pause",
-        Kind::SlowSync => "slow flush",
-        Kind::FullDisk => "full disk",
-        Kind::FailedSync => "failed flush",
-        Kind::Rot => "rot",
-        Kind::Rates => "rates",
-        Kind::WallJumps => "wall clock jump",
-        Kind::Members => "change of members",
-        Kind::LostAnswers => "lost answers",
-    }
 }

@@ -7,11 +7,11 @@
 //! **How a run goes:** faults → a random majority alone, which must serve → all healed, which must
 //! agree → the scan of everything that was told (`run`).
 //!
-//! **What it does not simulate:** HTTP, TLS, the client crate, the history, threads. Those are
+//! **What it does not simulate:** HTTP, TLS, the client crate, the kept history, threads. Those are
 //! under real faults in `jepsen-lite`.
 //!
-//! Reading order: `dice`, `net`, `disk`, `node`, `world`, `history`, `clients`, `faults`, `truth`,
-//! `check`, `run`.
+//! Reading order: `dice`, `net`, `disk`, `node`, `world`, `history`, `call`, `clients`, `holder`,
+//! `member`, `watcher`, `kinds`, `faults`, `truth`, `check`, `run`.
 
 pub mod dice;
 pub mod net;
@@ -20,8 +20,14 @@ pub mod node;
 pub mod panics;
 pub mod world;
 pub mod history;
+pub mod call;
 pub mod clients;
+pub mod holder;
+pub mod member;
+pub mod watcher;
+pub mod kinds;
 pub mod faults;
+mod seesaw;
 pub mod truth;
 pub mod check;
 pub mod run;

@@ -80,6 +80,8 @@ pub struct Life {
     pub runtime: Runtime,
     /// Its replica.
     pub replica: Replica,
+    /// Its use cases.
+    pub service: Service,
     /// Its disk.
     pub disk: crate::disk::NodeDisk,
     /// What it applies.
@@ -142,7 +144,7 @@ impl Node {
             .map_err(|error| error.to_string())?;
         let poison = Poison::new();
         let opened = runtime.block_on(self.open(plan, disk.clone(), poison.clone()));
-        let (replica, began) = match opened {
+        let (replica, service, began) = match opened {
             Ok(opened) => opened,
             Err(why) => {
                 // A listener may have begun.
@@ -156,6 +158,7 @@ impl Node {
             news: replica.subscribe(),
             runtime,
             replica,
+            service,
             disk,
             poison,
             began,
@@ -170,7 +173,7 @@ impl Node {
         plan: &Plan,
         disk: crate::disk::NodeDisk,
         poison: Poison,
-    ) -> Result<(Replica, Instant), String> {
+    ) -> Result<(Replica, Service, Instant), String> {
         let words = |error: &dyn std::error::Error| error.to_string();
         let began = Instant::now();
         let options = wal::Options {
@@ -221,9 +224,8 @@ impl Node {
         let replica = Replica::open(options)
             .await
             .map_err(|error| words(&error))?;
-        // Its pacemaker makes fall due what is due.
-        let _service = Service::start(replica.clone(), settings());
-        Ok((replica, began))
+        let service = Service::start(replica.clone(), settings());
+        Ok((replica, service, began))
     }
 
     /// Lets its process run until the world's time.
@@ -272,10 +274,13 @@ impl Node {
         // First the silence, or the hanging up of its connections would be seen.
         self.net.gone(self.id, silent);
         let Life {
-            runtime, replica, ..
+            runtime,
+            replica,
+            service,
+            ..
         } = life;
         drop(runtime);
-        drop(replica);
+        drop((replica, service));
         self.paused_until_ms = 0;
     }
 
@@ -320,7 +325,8 @@ fn settings() -> Settings {
         ttl_min: ttl(1_000),
         ttl_max: ttl(60_000),
         ttl_default: ttl(10_000),
-        poll_window: Duration::from_secs(25),
+        // Shorter than some waits, so that callers come back for their places.
+        poll_window: Duration::from_millis(400),
         history: None,
         streams_max: 16,
     }

@@ -7,8 +7,9 @@ use lockring::consensus::Timing;
 
 use crate::check;
 use crate::dice::Dice;
-use crate::faults::{Kind, Nemesis, bring_back, name};
+use crate::faults::{Nemesis, bring_back};
 use crate::history::Told;
+use crate::kinds::{Kind, name};
 use crate::world::World;
 
 /// A cluster must have begun by then, on a network on which all is well.
@@ -62,8 +63,15 @@ pub fn run_with(seed: u64, mut nemesis: Nemesis) -> Verdict {
         snapshot_transfer_ms: 5_000,
         ..Timing::default()
     };
-    let clients = dice.between(3, 7) as usize;
-    let mut world = World::new(seed, founders, 1, clients, timing);
+    let mut world = World::new(seed, founders, 1, timing);
+    let holders = dice.between(3, 7) as usize;
+    // A ring's table costs as much as a hundred calls, so every third run has one.
+    let members = if dice.hits(330_000) {
+        dice.between(2, 4) as usize
+    } else {
+        0
+    };
+    world.add_clients(holders, members, usize::from(dice.coin()));
     if let Some(path) = std::env::var_os(TRACE_FILE)
         && let Err(error) = world.trace.write_to(path.as_ref())
     {
@@ -256,9 +264,18 @@ fn scan(world: &mut World) {
 
 fn conclude(mut world: World, mut verdict: Verdict) -> Verdict {
     verdict.violations.append(&mut world.violations);
+    for client in &mut world.clients {
+        client.end(world.now_ms);
+    }
+    let found = check::all(&world.truth, &world.history);
+    verdict.violations.extend(found);
     verdict
         .violations
-        .extend(check::all(&world.truth, &world.history));
+        .extend(check::served(&world.spans.lock()));
+    for watcher in &world.watchers {
+        let found = check::heard(&world.truth, &watcher.heard);
+        verdict.violations.extend(found);
+    }
     verdict.trace = world.trace.hash();
     verdict.counts = std::mem::take(&mut world.counts);
     let answered = |call: &&crate::history::Call| call.revision().is_some();

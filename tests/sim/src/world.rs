@@ -11,16 +11,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use lockring::consensus::Timing;
 use lockring_core::NodeId;
 
-use crate::clients::{Answers, Client, call};
+use crate::call::call;
+use crate::clients::{Answers, Client};
 use crate::dice::{Dice, Trace};
 use crate::history::{Ask, Call, Lease, Told};
+use crate::holder::Holder;
+use crate::member::{Member, Span};
 use crate::net::Net;
-use crate::node::{Millis, Node, Plan, tells_of_damage};
+use crate::node::{Millis, Node, Plan, Tray, tells_of_damage};
 use crate::panics;
 use crate::truth::Truth;
+use crate::watcher::Watcher;
 
 /// How long a dead node stays dead, unless somebody says otherwise.
 const DOWN_MS_MAX: u64 = 2_500;
+
+/// How often the leader's machine is audited.
+const AUDIT_EVERY_MS: u64 = 300;
 
 /// The number of a client that asks what a test wants asked.
 pub const NOBODY: usize = usize::MAX;
@@ -38,8 +45,12 @@ pub struct World {
     pub net: Net,
     /// Whose calls are checked.
     pub clients: Vec<Client>,
+    /// Readers of the event stream.
+    pub watchers: Vec<Watcher>,
     /// Their calls.
     pub history: Vec<Call>,
+    /// What members of a ring served.
+    pub spans: Tray<Span>,
     /// What happened.
     pub truth: Truth,
     /// What was found to be wrong so far.
@@ -61,9 +72,10 @@ pub struct World {
 }
 
 impl World {
-    /// A cluster of so many founders and so many spare nodes, and its clients. Nothing has begun.
+    /// A cluster of so many founders and so many spare nodes. Nothing has begun, and nobody asks
+    /// for anything.
     #[must_use]
-    pub fn new(seed: u64, founders: u64, spare: u64, clients: usize, timing: Timing) -> Self {
+    pub fn new(seed: u64, founders: u64, spare: u64, timing: Timing) -> Self {
         lockring::chance::repeat_from(seed);
         panics::forget();
         let trace = Trace::default();
@@ -81,9 +93,9 @@ impl World {
             now_ms: 0,
             nodes,
             net,
-            clients: (0..clients)
-                .map(|number| Client::new(number, seed))
-                .collect(),
+            clients: Vec::new(),
+            watchers: Vec::new(),
+            spans: Tray::default(),
             history: Vec::new(),
             truth: Truth::default(),
             violations: Vec::new(),
@@ -99,6 +111,25 @@ impl World {
             clock,
             answers: Answers::default(),
             dice,
+        }
+    }
+
+    /// Adds clients that fight for locks, members of a ring, and readers of events.
+    pub fn add_clients(&mut self, holders: usize, members: usize, watchers: usize) {
+        for number in 0..holders + members {
+            let mut dice = Dice::of(self.seed, &format!("client {number}"));
+            let client = if number < holders {
+                let holder = Holder::new(&mut dice);
+                Client::new(number, dice, Box::new(holder))
+            } else {
+                let member = Member::new(number - holders, Arc::clone(&self.spans));
+                Client::new(number, dice, Box::new(member))
+            };
+            self.clients.push(client);
+        }
+        for number in 0..watchers {
+            let dice = Dice::of(self.seed, &format!("watcher {number}"));
+            self.watchers.push(Watcher::new(dice));
         }
     }
 
@@ -122,9 +153,28 @@ impl World {
         if self.clients_act {
             self.act();
         }
+        for watcher in &mut self.watchers {
+            let count = watcher.act(self.now_ms, &self.nodes) as u64;
+            if count > 0 {
+                self.trace.note("heard", &[self.now_ms, count], &[]);
+            }
+        }
+        if self.now_ms.is_multiple_of(AUDIT_EVERY_MS) {
+            self.audit();
+        }
         let panics = panics::take();
         self.violations
             .extend(panics.into_iter().map(|what| format!("no panic: {what}")));
+    }
+
+    /// The leader's machine, checked against itself: places in order, nobody left waiting who
+    /// could hold, rings with one server a slot.
+    fn audit(&mut self) {
+        let Some(at) = self.leader() else { return };
+        let life = self.nodes[at].life.as_ref().expect("it leads");
+        if let Err(why) = life.replica.view(lockring_core::Machine::audit) {
+            self.violations.push(format!("the audit passes: {why}"));
+        }
     }
 
     /// Lets time pass until something is true, at most so long. Answers whether it became true.
@@ -244,14 +294,9 @@ impl World {
     fn act(&mut self) {
         let leases: Vec<Vec<Lease>> = self.clients.iter().map(|it| it.leases().to_vec()).collect();
         for (number, client) in self.clients.iter_mut().enumerate() {
-            let strangers = &leases[(number + 1) % leases.len()];
-            client.act(
-                self.now_ms,
-                &mut self.nodes,
-                strangers,
-                &mut self.history,
-                &self.answers,
-            );
+            let others = &leases[(number + 1) % leases.len()];
+            let (nodes, history) = (&self.nodes, &mut self.history);
+            client.act(self.now_ms, nodes, others, history, &self.answers);
         }
     }
 
@@ -271,9 +316,10 @@ impl World {
             ask: ask.clone(),
             told: Told::Unknown,
         });
-        let (replica, answers) = (life.replica.clone(), self.answers.clone());
+        let (replica, service) = (life.replica.clone(), life.service.clone());
+        let answers = self.answers.clone();
         life.runtime.spawn(async move {
-            let told = call(&replica, ask).await;
+            let told = call(&replica, &service, ask).await;
             answers.lock().push((number, told));
         });
         number

@@ -47,7 +47,7 @@ fn answered(world: &mut World, call: usize) -> bool {
 /// One election, with replies that are so much later; reads in each millisecond around it.
 /// Answers what the checkers found, and how many reads the old leader answered.
 fn run(seed: u64, late_ms: u64) -> (Vec<String>, usize) {
-    let mut world = World::new(seed, 3, 0, 0, Timing::default());
+    let mut world = World::new(seed, 3, 0, Timing::default());
     assert!(world.until(10_000, |world| world.leader().is_some()));
     let old = world.leader().unwrap();
     let id = world.nodes[old].id;

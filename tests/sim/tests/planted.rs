@@ -74,6 +74,23 @@ fn damage_that_is_taken_for_a_torn_write_is_found() {
 }
 
 #[test]
+fn a_lock_for_a_waiter_whose_wait_is_over_is_found() {
+    finds("grant-to-expired", &["no grant to the dead"]);
+}
+
+#[test]
+fn a_table_that_changes_under_its_number_is_found() {
+    let rules = ["epochs rise", "an epoch has one table"];
+    finds("ring-epoch-not-bumped", &rules);
+}
+
+#[test]
+fn two_owners_of_a_slot_that_moves_are_found() {
+    let rules = ["one member serves a slot", "the audit passes"];
+    finds("two-owners-in-a-move", &rules);
+}
+
+#[test]
 fn a_bug_that_nobody_knows_is_no_run() {
     let ran = Command::new(env!("CARGO_BIN_EXE_lockring-sim"))
         .args(["sim", "--seeds", "0..1"])

@@ -7,7 +7,7 @@ use lockring_core::{
     Fence, LeaseEnd, LockName, Op, Outcome, Refusal, Renewal, RequestId, SessionId, What,
 };
 
-use crate::history::{Ask, Call};
+use crate::history::Call;
 use crate::truth::Truth;
 
 /// A lease as the log knows it: when it began, and when it ended.
@@ -22,7 +22,7 @@ struct Life {
 pub(super) fn check(truth: &Truth, history: &[Call]) -> Vec<String> {
     let mut found = Vec::new();
     let (leases, sessions_ended) = lives(truth);
-    let mut known: BTreeMap<RequestId, (usize, String)> = BTreeMap::new();
+    let mut known: BTreeMap<RequestId, (usize, String, Option<SessionId>)> = BTreeMap::new();
     for (at, call) in history.iter().enumerate() {
         let (Some((op, outcome)), Some(reply)) = (call.outcome(), call.reply()) else {
             continue;
@@ -47,20 +47,26 @@ pub(super) fn check(truth: &Truth, history: &[Call]) -> Vec<String> {
                 }
             }
         }
-        let Ask::Command(request, _) = &call.ask else {
+        let Some((request, _)) = call.ask.command() else {
             continue;
         };
         let Some(kind) = remembered(outcome) else {
             continue;
         };
-        match known.get(request) {
-            Some((first, before)) if *before != kind => found.push(format!(
+        match known.get(&request) {
+            Some((_, before, _)) if *before == kind => {}
+            // Whoever asks again for a session that is over is given another.
+            Some((.., Some(session)))
+                if sessions_ended.get(session).is_some_and(|at| *at < revision) =>
+            {
+                known.insert(request, (at, kind, of_session(outcome)));
+            }
+            Some((first, before, _)) => found.push(format!(
                 "one request, one outcome: calls {first} and {at} are one request, and were told \
                  {before} and {kind}"
             )),
-            Some(_) => {}
             None => {
-                known.insert(*request, (at, kind));
+                known.insert(request, (at, kind, of_session(outcome)));
             }
         }
     }
@@ -71,10 +77,24 @@ pub(super) fn check(truth: &Truth, history: &[Call]) -> Vec<String> {
 fn remembered(outcome: &Outcome) -> Option<String> {
     match outcome {
         Outcome::Granted(grant) => Some(format!("granted {}", grant.fence)),
+        Outcome::GrantedAll(all) => {
+            let fences = all.leases.iter().map(|row| row.fence.number());
+            Some(format!("granted {:?}", fences.collect::<Vec<_>>()))
+        }
+        Outcome::Transferred { fence } => Some(format!("transferred as {fence}")),
         Outcome::Released => Some("released".into()),
         Outcome::Opened { session, .. } => Some(format!("opened {session:?}")),
         Outcome::Refused(Refusal::FenceStale { .. }) => Some("refused, by its fence".into()),
         // A wait goes on, a refusal of the dead is another one, a close is of no session any more.
+        _ => None,
+    }
+}
+
+/// The session that a call which may have opened one was told.
+const fn of_session(outcome: &Outcome) -> Option<SessionId> {
+    match outcome {
+        Outcome::Granted(grant) => Some(grant.session),
+        Outcome::Opened { session, .. } => Some(*session),
         _ => None,
     }
 }
@@ -121,17 +141,14 @@ fn effect(
 ) -> Option<String> {
     match (op, outcome) {
         (Op::Acquire { lock, .. }, Outcome::Granted(grant)) => {
-            let life = leases.get(&grant.fence.number());
-            let there = life.is_some_and(|life| {
-                (life.session, &life.lock) == (grant.session, lock) && life.began <= revision
-            });
-            (!there).then(|| {
-                format!(
-                    "nothing acknowledged is lost: fence {} of {lock} was told at revision \
-                     {revision} and the log has no such grant",
-                    grant.fence
-                )
-            })
+            lost(grant.session, lock, grant.fence, revision, leases)
+        }
+        (Op::Transfer { lock, to, .. }, Outcome::Transferred { fence }) => {
+            lost(*to, lock, *fence, revision, leases)
+        }
+        (Op::AcquireAll { .. }, Outcome::GrantedAll(all)) => {
+            let mut rows = all.leases.iter();
+            rows.find_map(|row| lost(all.session, &row.lock, row.fence, revision, leases))
         }
         (
             Op::Release {
@@ -143,6 +160,26 @@ fn effect(
         ) => released(*session, lock, *fence, revision, replayed, leases),
         _ => None,
     }
+}
+
+/// A grant that was told and is not in the log.
+fn lost(
+    session: SessionId,
+    lock: &LockName,
+    fence: Fence,
+    revision: u64,
+    leases: &BTreeMap<u64, Life>,
+) -> Option<String> {
+    let life = leases.get(&fence.number());
+    let there = life.is_some_and(|life| {
+        (life.session, &life.lock) == (session, lock) && life.began <= revision
+    });
+    (!there).then(|| {
+        format!(
+            "nothing acknowledged is lost: fence {fence} of {lock} was told at revision \
+             {revision} and the log has no such grant"
+        )
+    })
 }
 
 fn released(

@@ -46,12 +46,12 @@ pub(super) fn check(truth: &Truth, history: &[Call]) -> Vec<String> {
                              waiter whose wait was over"
                         ));
                     }
-                    let others = holders.get(lock).into_iter().flatten();
-                    for other in others.filter(|held| !compatible(held.mode, grant.mode)) {
+                    let others = holders.get(lock).map_or(&[][..], Vec::as_slice);
+                    if !fits(grant.mode, others) {
                         found.push(format!(
-                            "one holder: {lock} is granted fence {fence} at revision {revision} \
-                             while fence {} is in force",
-                            other.fence
+                            "compatible holders only: {lock} is granted fence {fence} for {} at \
+                             revision {revision} while {others:?} are in force",
+                            grant.mode
                         ));
                     }
                 }
@@ -66,23 +66,37 @@ pub(super) fn check(truth: &Truth, history: &[Call]) -> Vec<String> {
     found
 }
 
-fn compatible(one: Mode, other: Mode) -> bool {
-    match (one, other) {
-        (Mode::Shared, Mode::Shared) | (Mode::Permits { .. }, Mode::Permits { .. }) => true,
-        (Mode::Exclusive | Mode::Shared | Mode::Permits { .. }, _) => false,
+/// Whether a lease of this mode leaves room for these others.
+fn fits(mode: Mode, others: &[Held]) -> bool {
+    match mode {
+        Mode::Exclusive => others.is_empty(),
+        Mode::Shared => others.iter().all(|held| held.mode == Mode::Shared),
+        Mode::Permits { count, of } => {
+            let permits = others.iter().map(|held| match held.mode {
+                Mode::Permits { count, of: same } if same == of => Some(count),
+                Mode::Permits { .. } | Mode::Exclusive | Mode::Shared => None,
+            });
+            let taken: Option<u32> = permits.sum();
+            taken.is_some_and(|taken| taken + count <= of)
+        }
     }
 }
 
 fn waits_of(history: &[Call]) -> Waits {
     let mut waits = Waits::new();
     for call in history {
-        if let Some((Op::Acquire { lock, .. }, Outcome::Queued(queued))) = call.outcome() {
-            let revision = call.revision().expect("it was answered");
-            let place = (queued.session, lock.clone());
-            waits
-                .entry(place)
-                .or_default()
-                .push((revision, queued.until));
+        let Some((op, Outcome::Queued(queued))) = call.outcome() else {
+            continue;
+        };
+        let locks: Vec<&LockName> = match op {
+            Op::Acquire { lock, .. } => vec![lock],
+            Op::AcquireAll { wants, .. } => wants.iter().map(|want| &want.lock).collect(),
+            _ => continue,
+        };
+        let revision = call.revision().expect("it was answered");
+        for lock in locks {
+            let place = waits.entry((queued.session, lock.clone())).or_default();
+            place.push((revision, queued.until));
         }
     }
     waits.values_mut().for_each(|rows| rows.sort_unstable());
@@ -91,13 +105,19 @@ fn waits_of(history: &[Call]) -> Waits {
 
 /// Whether that wait ended, so that a later grant is of another call; or the lease it became.
 fn given_up(truth: &Truth, since: u64, until: u64, place: &(SessionId, LockName)) -> bool {
-    let between = truth.moments.range(since + 1..until);
+    let between = truth.moments.range(since + 1..=until);
     let mut events = between.flat_map(|(_, moment)| &moment.events);
     events.any(|event| match &event.what {
+        // A holder that changes its mode ends the one lease and is granted the other at once.
         What::WaitEnded { lock, session, .. } | What::Ended { lock, session, .. } => {
             (*session, lock) == (place.0, &place.1)
         }
-        What::Granted { lock, grant, .. } => (grant.session, lock) == (place.0, &place.1),
+        What::WaitAllEnded { session, locks, .. } => {
+            *session == place.0 && locks.contains(&place.1)
+        }
+        What::Granted { lock, grant, .. } if event.revision < until => {
+            (grant.session, lock) == (place.0, &place.1)
+        }
         _ => false,
     })
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use lockring_core::LockName;
 
-use crate::history::{Ask, Call, Told};
+use crate::history::{Ask, Call, Fresh, Told};
 use crate::truth::{Held, Truth, turn};
 
 pub(super) fn check(truth: &Truth, history: &[Call]) -> Vec<String> {
@@ -23,6 +23,9 @@ fn in_real_time(history: &[Call]) -> Vec<String> {
     let mut told: Vec<(u64, u64, usize)> = Vec::new();
     let mut asked: Vec<(u64, u64, usize)> = Vec::new();
     for (at, call) in history.iter().enumerate() {
+        if matches!(call.ask, Ask::Table(_, Fresh::Stale)) {
+            continue;
+        }
         if let (Some(revision), Some(told_ms)) = (call.revision(), call.told_ms) {
             told.push((told_ms, revision, at));
             asked.push((call.asked_ms, revision, at));
@@ -38,7 +41,10 @@ fn in_real_time(history: &[Call]) -> Vec<String> {
         {
             highest = highest.max((revision, earlier));
         }
-        let read = matches!(history[at].told, Told::Seen(..));
+        // The service tells a call that waited the revision of its grant, or of what it saw.
+        let call = &history[at];
+        let read = matches!(call.told, Told::Seen(..) | Told::Table(..));
+        let read = read || matches!(call.ask, Ask::Use(..));
         let too_low = match read {
             true => revision < highest.0,
             false => revision <= highest.0,

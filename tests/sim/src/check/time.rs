@@ -4,9 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use lockring_core::{Acquirer, Gone, LockName, Mode, Op, Outcome, Renewal, SessionId, What};
+use lockring_core::{
+    Acquirer, Event, Gone, LeaseEnd, LockName, Mode, Op, Outcome, Renewal, SessionId, What,
+};
 
-use crate::history::{Ask, Call};
+use crate::history::Call;
 use crate::truth::Truth;
 
 /// What a holder counts of its TTL.
@@ -17,7 +19,7 @@ fn certain_ms(ttl_ms: u64) -> u64 {
 pub(super) fn check(truth: &Truth, history: &[Call]) -> Vec<String> {
     let alive = alive(history);
     let mut found = never_early(truth, &alive);
-    found.extend(certain(history, &alive));
+    found.extend(certain(truth, history, &alive));
     found
 }
 
@@ -39,6 +41,16 @@ fn alive(history: &[Call]) -> BTreeMap<SessionId, Alive> {
         };
         let sign = (reply.revision, call.asked_ms, told_ms);
         match outcome {
+            // It lives from its grant on.
+            Outcome::Granted(grant) if !reply.replayed => {
+                if let Some((Op::Acquire { by, .. }, _)) = call.outcome()
+                    && let Acquirer::OneLease(new) = by
+                {
+                    let row = alive.entry(grant.session).or_default();
+                    row.ttl_ms = new.ttl.ms();
+                    row.signs.push(sign);
+                }
+            }
             // What is replayed was done earlier than it was asked for.
             Outcome::Opened { session, ttl, .. } if !reply.replayed => {
                 let row = alive.entry(*session).or_default();
@@ -73,6 +85,14 @@ fn never_early(truth: &Truth, alive: &BTreeMap<SessionId, Alive>) -> Vec<String>
             let Some(Alive { ttl_ms, signs }) = alive.get(session) else {
                 continue;
             };
+            // One that lived for a lease alone ends with it.
+            let held = |event: &Event| {
+                matches!(&event.what, What::Ended { session: of, cause: LeaseEnd::MaxHold, .. }
+                    if of == session)
+            };
+            if moment.events.iter().any(held) {
+                continue;
+            }
             let before = signs.iter().filter(|(at, ..)| at < revision);
             let Some(asked_ms) = before.map(|(_, asked_ms, _)| *asked_ms).max() else {
                 continue;
@@ -100,35 +120,35 @@ struct Hold {
     session: SessionId,
 }
 
-fn certain(history: &[Call], alive: &BTreeMap<SessionId, Alive>) -> Vec<String> {
-    let ends = ends(history);
+fn certain(truth: &Truth, history: &[Call], alive: &BTreeMap<SessionId, Alive>) -> Vec<String> {
+    let ends = ends(truth, history);
     let mut holds: BTreeMap<LockName, Vec<Hold>> = BTreeMap::new();
     for call in history {
-        let Some((Op::Acquire { lock, .. }, Outcome::Granted(grant))) = call.outcome() else {
+        let Some((op, outcome)) = call.outcome() else {
             continue;
         };
         let from_ms = call.told_ms.expect("it was answered");
-        let Some(Alive { ttl_ms, signs }) = alive.get(&grant.session) else {
-            continue;
-        };
-        // What the holder knows of renewals, whenever it learns it.
-        let sent = signs.iter().map(|(_, asked_ms, _)| *asked_ms).max();
-        let expires = sent.map_or(0, |sent| sent + certain_ms(*ttl_ms));
-        let fence = grant.fence.number();
-        let given_up = [
-            ends.released.get(&(grant.session, fence)).copied(),
-            ends.closed.get(&grant.session).copied(),
-            changed(history, call, grant.session, lock, grant.mode),
-        ];
-        let until_ms = given_up.into_iter().flatten().min();
-        let hold = Hold {
-            from_ms,
-            until_ms: until_ms.unwrap_or(u64::MAX).min(expires),
-            fence,
-            mode: grant.mode,
-            session: grant.session,
-        };
-        holds.entry(lock.clone()).or_default().push(hold);
+        for (session, lock, mode, fence) in granted(op, outcome) {
+            let Some(Alive { ttl_ms, signs }) = alive.get(&session) else {
+                continue;
+            };
+            // What the holder knows of renewals, whenever it learns it.
+            let sent = signs.iter().map(|(_, asked_ms, _)| *asked_ms).max();
+            let expires = sent.map_or(0, |sent| sent + certain_ms(*ttl_ms));
+            let given_up = [
+                ends.released.get(&(session, fence)).copied(),
+                ends.closed.get(&session).copied(),
+                ends.taken.get(&fence).copied(),
+            ];
+            let until_ms = given_up.into_iter().flatten().min();
+            holds.entry(lock.clone()).or_default().push(Hold {
+                from_ms,
+                until_ms: until_ms.unwrap_or(u64::MAX).min(expires),
+                fence,
+                mode,
+                session,
+            });
+        }
     }
     let mut found = Vec::new();
     for (lock, mut holds) in holds {
@@ -139,13 +159,32 @@ fn certain(history: &[Call], alive: &BTreeMap<SessionId, Alive>) -> Vec<String> 
     found
 }
 
+/// What a caller was granted.
+fn granted<'a>(op: &'a Op, outcome: &'a Outcome) -> Vec<(SessionId, &'a LockName, Mode, u64)> {
+    match (op, outcome) {
+        (Op::Acquire { lock, .. }, Outcome::Granted(grant)) => {
+            vec![(grant.session, lock, grant.mode, grant.fence.number())]
+        }
+        (_, Outcome::GrantedAll(all)) => {
+            let rows = all.leases.iter();
+            rows.map(|row| (all.session, &row.lock, row.mode, row.fence.number()))
+                .collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 fn overlaps(lock: &LockName, holds: &[Hold]) -> Vec<String> {
     let mut found = Vec::new();
     for (at, one) in holds.iter().enumerate() {
         let later = holds[at + 1..].iter();
         for other in later.take_while(|other| other.from_ms < one.until_ms) {
-            let both_shared = one.mode == Mode::Shared && other.mode == Mode::Shared;
-            if one.session != other.session && !both_shared {
+            // How many permits there are is looked at in the log.
+            let compatible = matches!(
+                (one.mode, other.mode),
+                (Mode::Shared, Mode::Shared) | (Mode::Permits { .. }, Mode::Permits { .. })
+            );
+            if one.session != other.session && !compatible {
                 found.push(format!(
                     "certain holds are disjoint: {lock} is certainly held with fence {} from {} \
                      to {} ms and with fence {} from {} ms",
@@ -157,47 +196,29 @@ fn overlaps(lock: &LockName, holds: &[Hold]) -> Vec<String> {
     found
 }
 
-/// When the session first asked for the lock in another mode, unless that was answered for good
-/// before this lease was asked for: the lease may be another one since.
-fn changed(
-    history: &[Call],
-    of: &Call,
-    session: SessionId,
-    lock: &LockName,
-    mode: Mode,
-) -> Option<u64> {
-    let Ask::Command(request, _) = &of.ask else {
-        return None;
-    };
-    let same = |call: &&Call| matches!(&call.ask, Ask::Command(id, _) if id == request);
-    let asked_ms = history.iter().find(same)?.asked_ms;
-    let others = history.iter().filter(|call| {
-        let Ask::Command(_, op) = &call.ask else {
-            return false;
-        };
-        let settled = call.told_ms.is_some_and(|told_ms| told_ms <= asked_ms)
-            && call
-                .outcome()
-                .is_some_and(|(_, outcome)| !matches!(outcome, Outcome::Queued(_)));
-        let by_session = Acquirer::Session(session);
-        let another = matches!(op, Op::Acquire { by, lock: of, mode: asked, .. }
-            if *by == by_session && of == lock && *asked != mode);
-        another && !settled
-    });
-    others.map(|call| call.asked_ms).min()
-}
-
 /// When holders began to give up what they had.
 #[derive(Debug, Default)]
 struct Ends {
     released: BTreeMap<(SessionId, u64), u64>,
     closed: BTreeMap<SessionId, u64>,
+    /// Leases that an operator or their longest hold ended, or that became others, and when that
+    /// was seen: their holders are told, but cannot know by counting.
+    taken: BTreeMap<u64, u64>,
 }
 
-fn ends(history: &[Call]) -> Ends {
+fn ends(truth: &Truth, history: &[Call]) -> Ends {
     let mut ends = Ends::default();
+    for moment in truth.moments.values() {
+        for event in &moment.events {
+            if let What::Ended { fence, cause, .. } = &event.what
+                && !matches!(cause, LeaseEnd::Released | LeaseEnd::Session(_))
+            {
+                ends.taken.insert(fence.number(), moment.seen_ms);
+            }
+        }
+    }
     for call in history {
-        let Ask::Command(_, op) = &call.ask else {
+        let Some((_, op)) = call.ask.command() else {
             continue;
         };
         let first = |known: &mut u64| *known = (*known).min(call.asked_ms);
