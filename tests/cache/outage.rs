@@ -11,7 +11,11 @@ const TTL: Duration = Duration::from_secs(9);
 
 async fn ask(address: &str, words: &[&str]) -> Result<String, redis::RedisError> {
     let client = redis::Client::open(format!("redis://{address}"))?;
-    let mut connection = client.get_multiplexed_async_connection().await?;
+    let patient = redis::AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(SOON))
+        .set_response_timeout(Some(SOON));
+    let connected = client.get_multiplexed_async_connection_with_config(&patient);
+    let mut connection = connected.await?;
     let mut command = redis::cmd(words[0]);
     command.arg(&words[1..]);
     command.query_async(&mut connection).await
