@@ -414,9 +414,15 @@ impl Run<'_> {
             self.membership.ring.as_str(),
             self.membership.member.as_str(),
         );
-        tracing::info!(ring, member, "draining");
+        let life = self.ring.now().member(member).map(|row| row.incarnation);
+        tracing::info!(ring, member, incarnation = life, "draining");
         // What fails now is tried by nobody: the node then leaves when its time is over.
-        if let Err(error) = self.membership.client.drain_member(ring, member).await {
+        if let Err(error) = self
+            .membership
+            .client
+            .drain_member(ring, member, life)
+            .await
+        {
             tracing::warn!(%error, "not drained");
         }
     }

@@ -293,6 +293,8 @@ fn held_by(holders: &[lockring_core::Holder]) -> String {
     }
 }
 
+const NOT_THE_MEMBER: &str = "the session, or the incarnation, is not the member's any more";
+
 fn ring_refused(refusal: RingRefusal) -> Told {
     match refusal {
         RingRefusal::NoRing => plain(ErrorCode::NotFound, "there is no such ring"),
@@ -305,7 +307,7 @@ fn ring_refused(refusal: RingRefusal) -> Told {
             ),
         ),
         RingRefusal::NotTheMember => {
-            let mut told = plain(ErrorCode::FenceStale, "the session is not the member's");
+            let mut told = plain(ErrorCode::FenceStale, NOT_THE_MEMBER);
             told.problem.highest_fence = Some(None);
             told
         }

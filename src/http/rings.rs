@@ -4,8 +4,8 @@ use axum::http::StatusCode;
 use bytes::Bytes;
 use lockring_client::wire;
 use lockring_core::{
-    Addresses, MemberName, PlanChange, RingDiff, RingMove, RingOp, RingOutcome, RingView, SLOTS,
-    SlotRange, Weight, Zone, limits,
+    Addresses, MemberName, PlanChange, RingDiff, RingMove, RingName, RingOp, RingOutcome, RingView,
+    SLOTS, SlotRange, Weight, Zone, limits,
 };
 
 use super::Api;
@@ -114,15 +114,33 @@ pub(super) async fn join(api: &Api, ask: Ask) -> Result<Reply, Failure> {
 }
 
 pub(super) async fn leave(api: &Api, ask: Ask) -> Result<Reply, Failure> {
-    let (ring, member) = (ask.ring()?, ask.member()?);
-    ask.no_body(api.limits().body).await?;
-    changed(api, RingOp::Leave { ring, member }).await
+    let (ring, member, incarnation) = one_life(&ask)?;
+    ask.only_parameters(api.limits().body).await?;
+    let op = RingOp::Leave {
+        ring,
+        member,
+        incarnation,
+    };
+    changed(api, op).await
 }
 
 pub(super) async fn drain(api: &Api, ask: Ask) -> Result<Reply, Failure> {
-    let (ring, member) = (ask.ring()?, ask.member()?);
-    ask.no_body(api.limits().body).await?;
-    changed(api, RingOp::Drain { ring, member }).await
+    let (ring, member, incarnation) = one_life(&ask)?;
+    ask.only_parameters(api.limits().body).await?;
+    let op = RingOp::Drain {
+        ring,
+        member,
+        incarnation,
+    };
+    changed(api, op).await
+}
+
+/// A member, and in which of its lives if that is said.
+fn one_life(ask: &Ask) -> Result<(RingName, MemberName, Option<u64>), Failure> {
+    let mut parameters = ask.parameters()?;
+    let incarnation = parameters.number("incarnation", 0..=u64::MAX)?;
+    parameters.end()?;
+    Ok((ask.ring()?, ask.member()?, incarnation))
 }
 
 pub(super) async fn freeze(api: &Api, ask: Ask) -> Result<Reply, Failure> {

@@ -168,6 +168,7 @@ async fn a_member_goes_with_its_session_and_comes_back_with_another() {
     assert_eq!(member(&seen, "b")["state"], "down");
     assert_eq!(member(&seen, "a")["slots"], 16_384);
 
+    let was = member(&seen, "b")["incarnation"].clone();
     let session = node.session("b again").await;
     let body = json!({ "session": session }).to_string();
     let back = node.call("PUT", "/v1/rings/cache/members/b", &body).await;
@@ -176,6 +177,16 @@ async fn a_member_goes_with_its_session_and_comes_back_with_another() {
     let seen = node.get("/v1/rings/cache").await.success(200);
     assert_eq!(member(&seen, "b")["slots"], 8192);
     assert_eq!(member(&seen, "b")["session"], session[..8]);
+
+    // A call about its life before that comes late takes nothing off; one about this life does.
+    for (method, what) in [("DELETE", ""), ("POST", "/drain")] {
+        let late = format!("/v1/rings/cache/members/b{what}?incarnation={was}");
+        let late = node.call(method, &late, "").await;
+        late.problem(412, "fence_stale");
+    }
+    let now = &member(&seen, "b")["incarnation"];
+    let path = format!("/v1/rings/cache/members/b?incarnation={now}");
+    node.call("DELETE", &path, "").await.success(200);
     node.stop().await;
 }
 

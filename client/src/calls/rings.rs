@@ -64,18 +64,32 @@ impl Client {
     /// Takes a member's slots away in batches; it has left with the last that it releases.
     ///
     /// # Errors
-    /// [`Error`]; `not_found` if the ring has no such member.
-    pub async fn drain_member(&self, ring: &str, member: &str) -> Result<RingChanged, Error> {
-        let path = route::ring_member(ring, member) + "/drain";
+    /// [`Error`]; `not_found` if the ring has no such member, `fence_stale` if it is not in the
+    /// named `incarnation` any more.
+    pub async fn drain_member(
+        &self,
+        ring: &str,
+        member: &str,
+        incarnation: Option<u64>,
+    ) -> Result<RingChanged, Error> {
+        let Query(fields) = Query::default().with("incarnation", incarnation);
+        let path = route::ring_member(ring, member) + "/drain" + &fields;
         self.change(Method::Post, path, Vec::new()).await
     }
 
     /// Takes a member off a ring: its slots move at once, as it releases them.
     ///
     /// # Errors
-    /// [`Error`]; `not_found` if the ring has no such member.
-    pub async fn leave_ring(&self, ring: &str, member: &str) -> Result<RingChanged, Error> {
-        let path = route::ring_member(ring, member);
+    /// [`Error`]; `not_found` if the ring has no such member, `fence_stale` if it is not in the
+    /// named `incarnation` any more.
+    pub async fn leave_ring(
+        &self,
+        ring: &str,
+        member: &str,
+        incarnation: Option<u64>,
+    ) -> Result<RingChanged, Error> {
+        let Query(fields) = Query::default().with("incarnation", incarnation);
+        let path = route::ring_member(ring, member) + &fields;
         self.change(Method::Delete, path, Vec::new()).await
     }
 

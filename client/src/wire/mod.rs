@@ -59,9 +59,9 @@ pub use problem::{CONTENT_TYPE, CycleStep, GoneCause, Problem};
 pub use ring_table::{MovingRange, RingTableBody, RingTableError};
 pub use rings::{
     Assignment, Assignments, Balance, ConfigureRing, DiffQuery, FreezeRing, JoinRing, Lookup,
-    LookupQuery, MemberState, Placement, PlanChange, PlanRing, Planned, ReleaseSlots, Ring,
-    RingChanged, RingDiff, RingEvent, RingHash, RingList, RingMember, RingRow, RingWatchQuery,
-    SlotMoves, SlotsReleased,
+    LookupQuery, MemberQuery, MemberState, Placement, PlanChange, PlanRing, Planned, ReleaseSlots,
+    Ring, RingChanged, RingDiff, RingEvent, RingHash, RingList, RingMember, RingRow,
+    RingWatchQuery, SlotMoves, SlotsReleased,
 };
 pub use sessions::{
     Closed, ClosedLease, EndQuery, Lease, OpenSession, Opened, Renewed, Session, SessionPage,

@@ -229,6 +229,21 @@ pub struct LookupQuery {
     pub min_revision: Option<u64>,
 }
 
+/// Of `POST …/members/{member}/drain` and `DELETE …/members/{member}`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(
+    feature = "openapi",
+    derive(utoipa::IntoParams),
+    into_params(parameter_in = Query)
+)]
+pub struct MemberQuery {
+    /// Which incarnation of the member is meant; whichever there is, if not said. One that names it
+    /// is refused as `fence_stale` when the member has come back with another meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<u64>,
+}
+
 /// Body of `POST /v1/rings/{ring}/lookup`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

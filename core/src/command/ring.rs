@@ -60,6 +60,8 @@ pub enum RingOp {
         ring: RingName,
         /// Who.
         member: MemberName,
+        /// In which of its lives; whichever it is in, if not said.
+        incarnation: Option<u64>,
     },
     /// Takes a member off the ring. If it is alive, all of its slots move at once, and each waits
     /// for its release; if it is down, nothing is kept for it any longer.
@@ -68,6 +70,8 @@ pub enum RingOp {
         ring: RingName,
         /// Who.
         member: MemberName,
+        /// In which of its lives; whichever it is in, if not said.
+        incarnation: Option<u64>,
     },
     /// A member no longer serves these slots: whoever they move to may.
     Release {
@@ -136,6 +140,9 @@ impl RingOp {
         }
         if let Some(session) = session {
             digest.write_session(session);
+        }
+        if let Self::Drain { incarnation, .. } | Self::Leave { incarnation, .. } = self {
+            digest.write_number(incarnation.map_or(0, |number| number.saturating_add(1)));
         }
     }
 

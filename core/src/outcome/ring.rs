@@ -26,7 +26,7 @@ pub enum RingRefusal {
         /// Which; show only its first digits.
         session: SessionId,
     },
-    /// The session that speaks is not the member's.
+    /// The session that speaks, or the incarnation that is meant, is not the member's.
     NotTheMember,
     /// The hash cannot change while the ring has members.
     HashInUse {

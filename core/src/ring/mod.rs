@@ -340,8 +340,16 @@ fn ask(ring: &mut Ring, op: &RingOp) -> Result<u32, Refusal> {
             })?;
             Ok(())
         }
-        RingOp::Drain { ring: _, member } => ring.drain(member, false),
-        RingOp::Leave { ring: _, member } => ring.drain(member, true),
+        RingOp::Drain {
+            ring: _,
+            member,
+            incarnation,
+        } => ring.drain(member, *incarnation, false),
+        RingOp::Leave {
+            ring: _,
+            member,
+            incarnation,
+        } => ring.drain(member, *incarnation, true),
         RingOp::Release {
             ring: _,
             member,

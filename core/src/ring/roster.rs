@@ -109,9 +109,19 @@ impl Ring {
         self.replan |= back || stays || heavier;
     }
 
-    pub(super) fn drain(&mut self, name: &MemberName, at_once: bool) -> Result<(), RingRefusal> {
+    /// A call that names an incarnation is about no other: one that comes late, or again, does not
+    /// take off a member that has come back meanwhile.
+    pub(super) fn drain(
+        &mut self,
+        name: &MemberName,
+        incarnation: Option<u64>,
+        at_once: bool,
+    ) -> Result<(), RingRefusal> {
         let seat = self.seat_of(name).ok_or(RingRefusal::NoMember)?;
         let member = self.members.get_mut(&seat).expect("it has that seat");
+        if incarnation.is_some_and(|named| named != member.incarnation) {
+            return Err(RingRefusal::NotTheMember);
+        }
         match member.life {
             Life::Joining | Life::Ready | Life::Active => {
                 member.life = Life::Draining { at_once };

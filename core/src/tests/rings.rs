@@ -114,6 +114,7 @@ impl Life {
             return self.join().to_vec();
         };
         let name = member.member.clone();
+        let incarnation = Some(member.incarnation);
         match self.chance.random_range(0..100) {
             0..20 => self.join().to_vec(),
             20..60 => [self.release(&member)].to_vec(),
@@ -122,8 +123,18 @@ impl Life {
                 let sessions = members.iter().map(|member| member.session).collect();
                 [Op::Renew { sessions }].to_vec()
             }
-            75..80 => [Op::Ring(RingOp::Drain { ring, member: name })].to_vec(),
-            80..83 => [Op::Ring(RingOp::Leave { ring, member: name })].to_vec(),
+            75..80 => [Op::Ring(RingOp::Drain {
+                ring,
+                member: name,
+                incarnation,
+            })]
+            .to_vec(),
+            80..83 => [Op::Ring(RingOp::Leave {
+                ring,
+                member: name,
+                incarnation: None,
+            })]
+            .to_vec(),
             83..86 => [Op::Close {
                 session: member.session,
             }]

@@ -80,6 +80,9 @@ pub(super) struct Member {
     ring: String,
     /// The member
     member: String,
+    /// Only if it is in this incarnation still, as the ring lists it
+    #[arg(long, value_name = "EPOCH")]
+    incarnation: Option<u64>,
     #[command(flatten)]
     endpoints: Endpoints,
     /// Print the answer as JSON
@@ -153,13 +156,15 @@ impl Join {
 impl Member {
     pub(super) async fn drain(self) -> anyhow::Result<()> {
         let client = self.endpoints.client()?;
-        let changed = client.drain_member(&self.ring, &self.member).await?;
+        let (ring, member) = (&self.ring, &self.member);
+        let changed = client.drain_member(ring, member, self.incarnation).await?;
         tell(&changed, "draining", self.json)
     }
 
     pub(super) async fn leave(self) -> anyhow::Result<()> {
         let client = self.endpoints.client()?;
-        let changed = client.leave_ring(&self.ring, &self.member).await?;
+        let (ring, member) = (&self.ring, &self.member);
+        let changed = client.leave_ring(ring, member, self.incarnation).await?;
         tell(&changed, "leaving", self.json)
     }
 }

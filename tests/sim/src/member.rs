@@ -142,8 +142,16 @@ impl Member {
         }
         let reason = "to see what happens".to_owned();
         Some(match dice.between(0, 99) {
-            0..3 => Op::Ring(RingOp::Drain { ring, member }),
-            3..5 => Op::Ring(RingOp::Leave { ring, member }),
+            0..3 => Op::Ring(RingOp::Drain {
+                ring,
+                member,
+                incarnation: None,
+            }),
+            3..5 => Op::Ring(RingOp::Leave {
+                ring,
+                member,
+                incarnation: None,
+            }),
             5..6 => Op::Ring(RingOp::Freeze { ring, reason }),
             6..10 => Op::Ring(RingOp::Unfreeze { ring, reason }),
             10..11 => {

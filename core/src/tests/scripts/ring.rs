@@ -64,10 +64,12 @@ pub(super) fn op(words: &Words<'_>, place: &str) -> RingOp {
         "drain" => RingOp::Drain {
             ring,
             member: who(3),
+            incarnation: words.number("incarnation"),
         },
         "leave" => RingOp::Leave {
             ring,
             member: who(3),
+            incarnation: words.number("incarnation"),
         },
         "release" => RingOp::Release {
             ring,

@@ -12,6 +12,12 @@ const RING_CHANGES: &[ErrorCode] = &[
     ErrorCode::Unready,
     ErrorCode::Indeterminate,
 ];
+const MEMBER_CHANGES: &[ErrorCode] = &[
+    ErrorCode::NotFound,
+    ErrorCode::FenceStale,
+    ErrorCode::Unready,
+    ErrorCode::Indeterminate,
+];
 const ETAG: &[(&str, &str)] = &[("ETag", "The epoch.")];
 
 /// The bounds of fields, as JSON Schema has them.
@@ -130,8 +136,9 @@ pub(super) fn leave() -> About {
         "All its slots move at once, each when the member releases it or its session ends. \
          Nothing is kept any longer for a member that is down.",
     )
+    .query::<wire::MemberQuery>()
     .ok("RingChanged", "It leaves.")
-    .problems(RING_CHANGES)
+    .problems(MEMBER_CHANGES)
 }
 
 pub(super) fn drain() -> About {
@@ -141,8 +148,9 @@ pub(super) fn drain() -> About {
         "Its slots move in batches of at most 1024, so that none waits longer than one hand-over. \
          It has left when it has released the last.",
     )
+    .query::<wire::MemberQuery>()
     .ok("RingChanged", "It is draining.")
-    .problems(RING_CHANGES)
+    .problems(MEMBER_CHANGES)
 }
 
 pub(super) fn release() -> About {
