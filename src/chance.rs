@@ -40,6 +40,12 @@ pub fn repeat_from(seed: u64) {
     SEQUENCE.set(Some(StdRng::seed_from_u64(seed)));
 }
 
+/// Whether what this thread draws can be had again: it belongs to a simulation.
+#[must_use]
+pub fn repeats() -> bool {
+    SEQUENCE.with_borrow(Option::is_some)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

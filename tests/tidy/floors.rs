@@ -11,7 +11,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("chance", &[]),
     ("watch", &[]),
     ("clock", &["core", "planted"]),
-    ("storage", &["core", "planted", "watch"]),
+    ("storage", &["core", "planted", "chance", "watch"]),
     ("network", &["core", "chance", "watch"]),
     ("config", &["core"]),
     (

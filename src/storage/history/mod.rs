@@ -28,8 +28,9 @@ mod tests;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::{JoinHandle, Thread};
+use std::time::Duration;
 
 use lockring_core::{Event, LockName};
 use parking_lot::Mutex;
@@ -70,6 +71,18 @@ impl Default for Options {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the event history has stopped: {0}")]
 pub struct HistoryError(String);
+
+impl HistoryError {
+    fn closed() -> Self {
+        Self("it is closed".to_owned())
+    }
+}
+
+/// A thread that has not answered by then has lost its disk: sled may wait for ever for one that
+/// has failed, and nobody waits with it. The history is given up until the next start.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
+/// How long somebody who wants an answer leaves a full queue alone.
+const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(1);
 
 /// An answer: events in the order of revisions, and what may be missing among or before them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -180,28 +193,50 @@ impl History {
         Ok(store.last())
     }
 
-    /// Writes what is queued, makes it durable and ends the thread.
+    /// Writes what is queued, makes it durable and ends the thread. A thread that the disk does
+    /// not let go is left to the end of the process.
     pub fn close(&self) {
         let Some(thread) = self.thread.lock().take() else {
             return;
         };
-        self.shared.hurry();
-        let told = self.jobs.send(Job::Close);
-        self.worker.unpark();
-        if told.is_err() || thread.join().is_err() {
-            tracing::warn!("the history's thread had ended before it was told to");
+        if let Err(error) = self.ask(Job::Close) {
+            tracing::warn!(%error, "the history's thread is left behind");
+        } else if thread.join().is_err() {
+            tracing::warn!("the history's thread panicked when all was written");
         }
     }
 
     /// The database, when all that was recorded so far is in it.
     fn settled(&self) -> Result<Arc<Store>, HistoryError> {
-        let (send, receive) = sync_channel(1);
-        let ended = || HistoryError("it is closed".to_owned());
-        self.shared.hurry();
-        self.jobs.send(Job::Settle(send)).map_err(|_| ended())?;
-        self.worker.unpark();
-        receive.recv().map_err(|_| ended())?;
+        self.shared.not_failed()?;
+        self.ask(Job::Settle)?;
         self.shared.store()
+    }
+
+    /// Has the thread do something, and waits until it has answered.
+    fn ask(&self, job: fn(SyncSender<()>) -> Job) -> Result<(), HistoryError> {
+        let (send, receive) = sync_channel(1);
+        let mut job = job(send);
+        let mut waited = Duration::ZERO;
+        self.shared.hurry();
+        loop {
+            job = match self.jobs.try_send(job) {
+                Ok(()) => break,
+                Err(TrySendError::Disconnected(_)) => return Err(HistoryError::closed()),
+                Err(TrySendError::Full(_)) if waited >= ANSWERS_WITHIN => {
+                    return Err(self.shared.hangs());
+                }
+                Err(TrySendError::Full(job)) => job,
+            };
+            std::thread::sleep(QUEUE_FULL_PAUSE);
+            waited += QUEUE_FULL_PAUSE;
+        }
+        self.worker.unpark();
+        match receive.recv_timeout(ANSWERS_WITHIN) {
+            Ok(()) => Ok(()),
+            Err(RecvTimeoutError::Disconnected) => Err(HistoryError::closed()),
+            Err(RecvTimeoutError::Timeout) => Err(self.shared.hangs()),
+        }
     }
 
     fn failed(&self, error: &store::StoreError) -> HistoryError {

@@ -16,6 +16,8 @@
 //! Rows of a quiet time are small. A new row swallows those before it that are no longer than
 //! itself, so there are never many small ones, and each event is rewritten a few times at most.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
@@ -35,13 +37,15 @@ const KEY_NEWEST: &[u8] = b"mnewest";
 const KEY_GAPS: &[u8] = b"mgaps";
 const KEY_THINNED: &[u8] = b"mthinned";
 
-/// Rows are joined up to this length.
+/// Rows are joined up to this length, and up to about a tenth of all that is kept: the newest row
+/// is not thinned, so it must not be most of it.
 const ROW_BYTES_MAX: usize = 64 << 10;
+const ROW_BYTES_PER_EVENT_KEPT: u64 = 4;
 /// Old rows given up with each new one; more than one, so that a lower limit is reached in time.
 const ROWS_RETIRED_MAX: usize = 8;
 /// Rows thinned, and rows looked at for it, with each new one.
 const ROWS_THINNED_MAX: usize = 4;
-const ROWS_LOOKED_AT_MAX: usize = 64;
+const ROWS_LOOKED_AT_MAX: usize = 256;
 
 /// How long a database that was just closed may still be locked, and how often that is looked at.
 const UNLOCKED_WITHIN: Duration = Duration::from_secs(5);
@@ -91,32 +95,57 @@ struct State {
 /// with a busy one counts as busy too, one of a few hundred thousand for each of those, and what
 /// is given up of it is told as missing.
 #[derive(Clone, Debug)]
-struct Counts(Box<[u32]>);
+struct Counts {
+    all: Box<[u32]>,
+    /// Those that were over their share when thinning last began with the oldest rows, by how
+    /// much. No more goes before it begins again: what has come since is newer than what it has
+    /// passed, and would go in the place of older ones.
+    excess: HashMap<usize, u64>,
+}
 
 /// A power of two: a MiB of counts.
 const COUNTS: usize = 1 << 18;
 
 impl Default for Counts {
     fn default() -> Self {
-        Self(vec![0; COUNTS].into_boxed_slice())
+        Self {
+            all: vec![0; COUNTS].into_boxed_slice(),
+            excess: HashMap::new(),
+        }
     }
 }
 
 impl Counts {
     fn add(&mut self, events: &[Event]) {
         for lock in events.iter().filter_map(row::lock_of) {
-            let count = &mut self.0[nth(row::lock_sum(lock))];
+            let count = &mut self.all[nth(row::lock_sum(lock))];
             *count = count.saturating_add(1);
         }
     }
 
     fn of(&self, sum: u32) -> u64 {
-        u64::from(self.0[nth(sum)])
+        u64::from(self.all[nth(sum)])
     }
 
     fn remove_one(&mut self, sum: u32) {
-        let count = &mut self.0[nth(sum)];
+        let count = &mut self.all[nth(sum)];
         *count = count.saturating_sub(1);
+        if let Entry::Occupied(mut excess) = self.excess.entry(nth(sum)) {
+            *excess.get_mut() -= 1;
+            if *excess.get() == 0 {
+                excess.remove();
+            }
+        }
+    }
+
+    fn note_excess(&mut self, share: u64) {
+        let counts = self.all.iter().map(|count| u64::from(*count));
+        let over = counts.enumerate().filter(|(_, count)| *count > share);
+        self.excess = over.map(|(nth, count)| (nth, count - share)).collect();
+    }
+
+    fn is_in_excess(&self, sum: u32) -> bool {
+        self.excess.contains_key(&nth(sum))
     }
 }
 
@@ -222,9 +251,12 @@ impl Store {
 
     /// Joins the rows before this one to it that are no longer than it is.
     fn swallow_smaller(&self, row: &mut Row, batch: &mut Batch) -> Result<(), StoreError> {
+        let tenth = self.options.events_max * ROW_BYTES_PER_EVENT_KEPT;
+        let bytes_max =
+            usize::try_from(tenth).map_or(ROW_BYTES_MAX, |tenth| tenth.min(ROW_BYTES_MAX));
         while let Some(bytes) = self.db.get(row::row_key(row.previous))? {
             let longer = bytes.len() - 8 > row.events.len();
-            if longer || row.events.len() + bytes.len() > ROW_BYTES_MAX {
+            if longer || row.events.len() + bytes.len() > bytes_max {
                 break;
             }
             let (row_key, locks_key) = (row::row_key(row.previous), row::locks_key(row.previous));
@@ -275,10 +307,13 @@ impl Store {
         if state.events <= self.options.events_max {
             return Ok(());
         }
+        if state.looked_at == 0 || state.counts.excess.is_empty() {
+            state.looked_at = 0;
+            state.counts.note_excess(self.options.lock_events_max);
+        }
         let from = state.looked_at.max(state.gaps.floor()) + 1;
         let mut thinned = 0;
         let mut looked_at = 0;
-        let share = self.options.lock_events_max;
         for row in self
             .db
             .range(row::locks_key(from)..=row::locks_key(untouched))
@@ -286,7 +321,7 @@ impl Store {
         {
             let (key, locks) = row?;
             looked_at = number(&key[1..])?;
-            if row::sums(&locks).any(|sum| state.counts.of(sum) > share) {
+            if row::sums(&locks).any(|sum| state.counts.is_in_excess(sum)) {
                 self.thin_row(state, looked_at, batch)?;
                 thinned += 1;
             }
@@ -306,7 +341,7 @@ impl Store {
         let mut kept = Vec::new();
         for event in row::events(&bytes)? {
             let sum = row::lock_of(&event).map(row::lock_sum);
-            match sum.filter(|sum| state.counts.of(*sum) > self.options.lock_events_max) {
+            match sum.filter(|sum| state.counts.is_in_excess(*sum)) {
                 None => kept.push(event),
                 Some(sum) => {
                     state.counts.remove_one(sum);

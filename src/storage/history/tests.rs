@@ -287,7 +287,7 @@ fn a_busy_lock_gives_way_and_the_others_keep_theirs() {
     let dir = tempfile::tempdir().unwrap();
     let options = Options {
         lock_events_max: 100,
-        events_max: 1_000,
+        events_max: 2_000,
         ..small()
     };
     let history = open(&dir, options);
@@ -298,7 +298,8 @@ fn a_busy_lock_gives_way_and_the_others_keep_theirs() {
             revision,
             Arc::new(vec![ended(revision, name)]),
         );
-        if revision % 100 == 0 {
+        // Rows of any length: a slow thread makes short ones of its own.
+        if revision % 100 == 0 || revision * 7919 % 331 == 0 {
             settle(&history);
         }
     }
@@ -308,7 +309,7 @@ fn a_busy_lock_gives_way_and_the_others_keep_theirs() {
         assert_eq!(revisions(&quiet), every_hundredth);
         let busy = history.of_lock(&lock("busy"), 0, usize::MAX).unwrap();
         let known = revisions(&busy);
-        assert!((100..=1_000).contains(&known.len()), "{}", known.len());
+        assert!((100..=2_000).contains(&known.len()), "{}", known.len());
         let whole: Vec<u64> = (known[0]..=12_000)
             .filter(|revision| revision % 100 != 0)
             .collect();
@@ -316,7 +317,7 @@ fn a_busy_lock_gives_way_and_the_others_keep_theirs() {
         // Right before it there may be one of the quiet lock's.
         assert!(busy.missing[0].upto + 2 >= known[0], "{:?}", busy.missing);
         let all = history.since(0, usize::MAX).unwrap();
-        assert!(all.events.len() <= 1_125, "{}", all.events.len());
+        assert!(all.events.len() <= 2_250, "{}", all.events.len());
         assert!(all.missing[0].upto + 2 >= known[0], "{:?}", all.missing);
     };
     check(&history);
@@ -458,5 +459,24 @@ fn a_history_that_cannot_be_kept_says_so_and_takes_records_without_harm() {
         error.starts_with("the event history has stopped"),
         "{error}"
     );
+    history.close();
+}
+
+#[test]
+fn a_disk_that_fails_is_told_and_holds_up_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let history = open(&dir, small());
+    record(&history, 0, 100);
+    settle(&history);
+    // sled keeps what is large in files of their own; from now on it cannot make any. A flush
+    // that follows, also the one when it is dropped, would wait for ever.
+    let large = dir.path().join("history/blobs");
+    std::fs::remove_dir_all(&large).unwrap();
+    std::fs::write(&large, "").unwrap();
+    record(&history, 100, 9_000);
+    let told = history.since(0, 1).unwrap_err();
+    assert!(told.to_string().contains("stopped: IO error"), "{told}");
+    assert_eq!(history.sync().unwrap_err(), told);
+    record(&history, 9_000, 9_001);
     history.close();
 }

@@ -42,7 +42,8 @@ pub(super) enum Job {
     Record(Recorded),
     /// Answer when all before is written.
     Settle(SyncSender<()>),
-    Close,
+    /// The same, for good.
+    Close(SyncSender<()>),
 }
 
 /// What the thread and its callers share.
@@ -78,6 +79,15 @@ impl Shared {
         }
     }
 
+    /// # Errors
+    /// The database has been given up.
+    pub(super) fn not_failed(&self) -> Result<(), HistoryError> {
+        match &*self.state.lock() {
+            State::Failed(error, _) => Err(error.clone()),
+            State::Opening | State::Open(_) => Ok(()),
+        }
+    }
+
     /// Gives the database up; the next start sets it aside if it is damaged.
     pub(super) fn fail(&self, error: &StoreError) -> HistoryError {
         tracing::warn!(%error, "the event history has failed and records no more");
@@ -87,11 +97,26 @@ impl Shared {
         } else {
             Damage::OfTheDisk
         };
-        // The database is closed after the lock is free: its last flush waits for the disk that
-        // has just failed, and whoever asks for the state meanwhile serves callers.
-        let given_up =
-            std::mem::replace(&mut *self.state.lock(), State::Failed(told.clone(), damage));
-        drop(given_up);
+        self.give_up(told, damage)
+    }
+
+    /// Gives the database up because its thread does not answer.
+    pub(super) fn hangs(&self) -> HistoryError {
+        tracing::warn!("the event history does not answer and records no more");
+        self.give_up(
+            HistoryError("the disk does not answer".to_owned()),
+            Damage::OfTheDisk,
+        )
+    }
+
+    fn give_up(&self, told: HistoryError, damage: Damage) -> HistoryError {
+        let now = State::Failed(told.clone(), damage);
+        let before = std::mem::replace(&mut *self.state.lock(), now);
+        if let State::Open(store) = before {
+            // sled flushes when it is dropped, and after a failure it waits in there for ever: so
+            // it is not dropped. What is left behind, once, ends with the process.
+            std::mem::forget(store);
+        }
         told
     }
 
@@ -135,7 +160,7 @@ impl Worker {
             Ok(store) => *self.shared.state.lock() = State::Open(Arc::new(store)),
             Err(error) => drop(self.shared.fail(&error)),
         }
-        loop {
+        let done = loop {
             let job = if self.waiting.is_empty() {
                 queue.recv().map_err(|_| RecvTimeoutError::Disconnected)
             } else {
@@ -155,11 +180,14 @@ impl Worker {
                     let _gone = done.send(());
                 }
                 Err(RecvTimeoutError::Timeout) => self.write(),
-                Ok(Job::Close) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(Job::Close(done)) => break Some(done),
+                Err(RecvTimeoutError::Disconnected) => break None,
             }
-        }
+        };
         self.write();
         self.end();
+        // Who asked may have gone.
+        let _gone = done.map(|done| done.send(()));
     }
 
     /// The next job, if one is there or comes within a pause. Applies that come meanwhile wake
@@ -213,7 +241,7 @@ impl Worker {
         }
         let state = std::mem::replace(
             &mut *self.shared.state.lock(),
-            State::Failed(HistoryError("it is closed".to_owned()), Damage::OfTheDisk),
+            State::Failed(HistoryError::closed(), Damage::OfTheDisk),
         );
         if let State::Failed(_, Damage::OfTheDatabase) = state {
             drop(state);
