@@ -154,7 +154,15 @@ async fn change_value(
         Answer::Done { value } => value,
         Answer::Stale { highest } => return Ok(Err(highest)),
     };
-    hand.pause().await;
+    // Who changes a set thinks for longer than it does anything else: that is when it has to be
+    // stopped for its change to come too late.
+    let pauses = match hand.spec.workload {
+        Workload::Register => 1,
+        _ => 3,
+    };
+    for _ in 0..pauses {
+        hand.pause().await;
+    }
     let value = change(old.clone());
     let write = Request::Write {
         key,
