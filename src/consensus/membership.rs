@@ -8,6 +8,12 @@
 //! the voter it was (see `admission.rs`), so the old one is removed first: the remaining voters
 //! commit that, and with it every promise that the lost disk held. Then the new one joins like any
 //! other. `join` does all of it, and can be repeated after a failure at any point.
+//!
+//! **A change whose leader falls halfway.** A change of voters is two entries, and between them the
+//! old voters and the new ones have to agree, each by a majority of their own. The second entry is
+//! left to whoever asked for the change; if the leader falls between the two, the next one would
+//! lead under both for ever, and three healthy nodes of five may not be enough. So whoever leads
+//! looks for such a rest ([`Changes::finish`]), and every change begins with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -39,6 +45,9 @@ const CHANGE_WITHIN: Duration = Duration::from_secs(75);
 
 /// How long a transfer may take; after that the old leader leads on, or an election decides.
 const TRANSFER_WITHIN: Duration = Duration::from_secs(3);
+
+/// How often a leader looks for a change that was left halfway.
+const FINISH_EVERY: Duration = Duration::from_millis(250);
 
 /// How often progress is looked at while waiting for it.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -78,6 +87,9 @@ impl Changes {
         }
         let turn = self.turn.acquire().await;
         let _turn = turn.expect("the semaphore is never closed");
+        if !matches!(change, Change::Transfer { .. }) {
+            self.settle().await?;
+        }
         match change {
             Change::Join { id, api, peer } => self.join(id, api, peer).await?,
             Change::Remove { id: removed } if removed == id => return self.remove_self().await,
@@ -85,6 +97,29 @@ impl Changes {
             Change::Transfer { to } => return self.transfer(to).await,
         }
         Ok(id)
+    }
+
+    /// Ends changes that were left halfway, whenever this node leads. Runs until its replica stops.
+    pub(super) async fn finish(self) {
+        let mut role = self.role.clone();
+        while role.wait_for(|role| role.leads).await.is_ok() {
+            sleep(FINISH_EVERY).await;
+            let turn = self.turn.acquire().await;
+            let _turn = turn.expect("the semaphore is never closed");
+            if let Err(error) = self.settle().await {
+                tracing::debug!(%error, "a change that was left halfway is not finished yet");
+            }
+        }
+    }
+
+    /// Leaves the old voters behind, if there are still two sets of them.
+    async fn settle(&self) -> Result<(), MembershipError> {
+        if !self.status().changing {
+            return Ok(());
+        }
+        tracing::info!("finishing a change of members that was left halfway");
+        let nobody = ChangeMembers::AddVoterIds(BTreeSet::new());
+        self.change(nobody, true).await
     }
 
     fn members(&self) -> BTreeMap<NodeId, (Member, bool)> {
@@ -288,6 +323,7 @@ impl Changes {
             leader,
             term: metrics.current_term,
             applied_index: metrics.last_applied.index().unwrap_or(0),
+            changing: membership.get_joint_config().len() > 1,
             members: membership.nodes().map(member).collect(),
         }
     }

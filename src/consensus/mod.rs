@@ -134,6 +134,8 @@ pub struct ClusterStatus {
     pub leader: Option<NodeId>,
     pub term: u64,
     pub applied_index: u64,
+    /// Whether a change of voters is halfway: the old ones and the new ones have to agree.
+    pub changing: bool,
     pub members: Vec<MemberStatus>,
 }
 

@@ -131,6 +131,7 @@ pub(super) struct Inner {
 struct Running {
     listener: Listener,
     founding: AbortOnDropHandle<()>,
+    finishing: AbortOnDropHandle<()>,
     rounds: AbortOnDropHandle<()>,
     covering: AbortOnDropHandle<()>,
     role: AbortOnDropHandle<()>,
@@ -349,6 +350,7 @@ async fn assemble(
     let running = Running {
         listener,
         founding: spawn(founding.run()),
+        finishing: spawn(parts.changes.clone().finish()),
         rounds: spawn(parts.rounds().run()),
         covering: spawn(covering),
         role: spawn(parts.role_keeper(role_sender, stopped_sender).run()),
@@ -433,6 +435,7 @@ impl Inner {
             return;
         };
         drop(running.founding);
+        drop(running.finishing);
         drop(running.covering);
         drop(running.rounds);
         if let Err(error) = self.raft.shutdown().await {

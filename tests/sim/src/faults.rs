@@ -345,12 +345,13 @@ pub fn bring_back(world: &mut World) {
     let standing = life.replica.standing().borrow().clone();
     let caught_up = by.replica.view(|it| it.revision()) == life.replica.view(|it| it.revision());
     let leads = leader == at;
-    let voter = by
-        .replica
-        .status()
-        .members
-        .iter()
-        .any(|row| row.id == lost && row.role != lockring::service::MemberRole::Learner);
+    let status = by.replica.status();
+    // Halfway through the change, the others alone have to agree too.
+    let voter = !status.changing
+        && status
+            .members
+            .iter()
+            .any(|row| row.id == lost && row.role != lockring::service::MemberRole::Learner);
     if standing == lockring::consensus::Standing::Member && voter && (caught_up || leads) {
         world.at_risk = None;
         world.count("brought back");
