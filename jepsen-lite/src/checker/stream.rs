@@ -100,7 +100,7 @@ impl<'a> View<'a> {
     fn has_all(&self, after: u64, to: u64) -> bool {
         let begun = self.from.is_some_and(|from| after >= from);
         let meets = |gap: &(u64, u64)| gap.0 <= to && gap.1 > after;
-        begun && !self.gaps.iter().any(|gap| meets(gap))
+        begun && !self.gaps.iter().any(meets)
     }
 
     /// Whether it must have been told of what happened there.
