@@ -7,7 +7,7 @@ use lockring_sim::panics::kept;
 use lockring_sim::run::run;
 
 /// So many seeds are run, or as many as fit into the time.
-const SEEDS: u64 = 20;
+const SEEDS: u64 = 12;
 const WITHIN: Duration = Duration::from_secs(60);
 
 /// If this fails, no other seed means anything: a part of the cluster draws by lot, reads a real

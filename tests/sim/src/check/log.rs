@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lockring_core::{Deadline, LockName, Mode, Op, Outcome, SessionId, What};
+use lockring_core::{Acquirer, Deadline, LockName, Mode, Op, Outcome, SessionId, What};
 
 use crate::history::Call;
 use crate::truth::{Held, Truth, turn};
@@ -84,14 +84,29 @@ fn fits(mode: Mode, others: &[Held]) -> bool {
 
 fn waits_of(history: &[Call]) -> Waits {
     let mut waits = Waits::new();
+    let mut unsure = BTreeSet::new();
     for call in history {
-        let Some((op, Outcome::Queued(queued))) = call.outcome() else {
+        let Some((_, op)) = call.ask.command() else {
             continue;
         };
-        let locks: Vec<&LockName> = match op {
-            Op::Acquire { lock, .. } => vec![lock],
-            Op::AcquireAll { wants, .. } => wants.iter().map(|want| &want.lock).collect(),
+        let (by, locks): (Option<SessionId>, Vec<&LockName>) = match op {
+            Op::Acquire { by, lock, .. } => match by {
+                Acquirer::Session(session) => (Some(*session), vec![lock]),
+                Acquirer::OneLease(_) => (None, vec![lock]),
+            },
+            Op::AcquireAll { session, wants, .. } => (
+                Some(*session),
+                wants.iter().map(|want| &want.lock).collect(),
+            ),
             _ => continue,
+        };
+        let Some((_, Outcome::Queued(queued))) = call.outcome() else {
+            // A call that was not answered may have made the session's wait longer.
+            if let (Some(session), None) = (by, call.reply()) {
+                let places = locks.into_iter().map(|lock| (session, lock.clone()));
+                unsure.extend(places);
+            }
+            continue;
         };
         let revision = call.revision().expect("it was answered");
         for lock in locks {
@@ -99,6 +114,7 @@ fn waits_of(history: &[Call]) -> Waits {
             place.push((revision, queued.until));
         }
     }
+    waits.retain(|place, _| !unsure.contains(place));
     waits.values_mut().for_each(|rows| rows.sort_unstable());
     waits
 }
