@@ -11,8 +11,8 @@ use lockring::service::{
     ServiceError,
 };
 use lockring_core::{
-    Acquirer, ClusterTime, Command, Fence, Grant, GrantedAll, Op, Outcome, Renewal, Reply,
-    RequestId,
+    Acquirer, ClusterTime, Command, Fence, Grant, GrantedAll, LockName, Op, Outcome, Renewal,
+    Reply, RequestId, SessionId,
 };
 use tokio::time::timeout;
 
@@ -99,11 +99,7 @@ async fn use_case(replica: &Replica, service: &Service, request: RequestId, op: 
             lock,
             fence,
         } => {
-            let lease = Lease {
-                session,
-                lock,
-                fence,
-            };
+            let lease = lease(session, lock, fence);
             told(service.release(lease, key).await, |()| Outcome::Released)
         }
         Op::Transfer {
@@ -112,11 +108,7 @@ async fn use_case(replica: &Replica, service: &Service, request: RequestId, op: 
             fence,
             to,
         } => {
-            let lease = Lease {
-                session,
-                lock,
-                fence,
-            };
+            let lease = lease(session, lock, fence);
             told(service.transfer_lease(lease, to, key).await, |fence| {
                 Outcome::Transferred { fence }
             })
@@ -140,6 +132,14 @@ async fn use_case(replica: &Replica, service: &Service, request: RequestId, op: 
         Op::Ring(op) => told(service.change_ring(op).await, Outcome::Ring),
         // What the service has no call for, or makes itself.
         op => propose(replica, request, op).await,
+    }
+}
+
+fn lease(session: SessionId, lock: LockName, fence: Fence) -> Lease {
+    Lease {
+        session,
+        lock,
+        fence,
     }
 }
 
@@ -216,7 +216,7 @@ fn acquired(acquired: Acquired) -> Outcome {
     }
 }
 
-fn closed(released: Vec<(lockring_core::LockName, u64)>) -> Outcome {
+fn closed(released: Vec<(LockName, u64)>) -> Outcome {
     let released = released.into_iter();
     Outcome::Closed {
         released: released
