@@ -200,7 +200,7 @@ fn a_part_of_what_was_asked_for_together_is_told() {
         until: ClusterTime(1_000),
     };
     let waited = told(op.clone(), 2, Outcome::Queued(place.clone()));
-    let apart = told(op.clone(), 5, all_of(vec![row("a", 1), row("b", 2)]));
+    let apart = told(op.clone(), 4, all_of(vec![row("a", 1), row("b", 2)]));
     assert_eq!(
         broken(&log, &[waited.clone(), apart.clone()]),
         ["all or nothing"]
