@@ -171,8 +171,8 @@ fn properties(properties: &[Property]) -> String {
 fn grid(history: &History, results: &Results) -> String {
     let rows = strength::grid(history, &results.faults, &results.kinds);
     let mut out = String::from(
-        "<h2>Faults</h2><table><tr><th>nemesis<th>planned<th>installed<th>not<th>calls done in \
-         its windows<th>why not</tr>",
+        "<h2>Faults</h2><table><tr><th>nemesis<th class=num>planned<th class=num>installed\
+         <th class=num>not<th class=num>calls done in its windows<th>why not</tr>",
     );
     for row in &rows {
         let class = if row.installed == 0 {
