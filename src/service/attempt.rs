@@ -12,6 +12,9 @@
 //! | while it is parked | its place is given up | its place or its lease is given up |
 //! | after it was told 202 | its place stays until its wait ends | the same: 202 told it a key |
 //!
+//! A node that stops sends its parked callers away: with 202 if they have a key to come back with;
+//! the others it tells that nothing came of it, but only when that has been committed.
+//!
 //! A caller with a key can come back for its answer, so a lease that it was granted stays.
 
 use std::future::Future;
@@ -22,6 +25,7 @@ use lockring_core::{
     Acquirer, Command, Grant, GrantedAll, LockName, Machine, Mode, Op, Outcome, Queued, Refusal,
     Reply, SessionId, Wants,
 };
+use tokio::task::JoinHandle;
 use tokio::time::{Sleep, sleep};
 
 use super::vanished::Vanished;
@@ -161,10 +165,7 @@ impl<'a> Attempt<'a> {
                 .parked(&seat, place, reply.revision, window.as_mut())
                 .await
             {
-                // A caller that is turned away without a way back leaves its place behind.
-                if !matches!(end, Err(ServiceError::Unready { .. })) {
-                    self.stage = Stage::Settled;
-                }
+                self.stage = Stage::Settled;
                 return end;
             }
         }
@@ -219,7 +220,7 @@ impl<'a> Attempt<'a> {
                 Sight::Gone => return None,
             }
             if told.is_none() {
-                return Some(self.sent_away(&place));
+                return Some(self.sent_away(&place).await);
             }
         }
     }
@@ -236,12 +237,9 @@ impl<'a> Attempt<'a> {
 
     /// The answer to a caller that is to come back: at the end of the window, or because this node
     /// stops. It takes a key to come back with.
-    fn sent_away(&self, place: &Queued) -> Result<Answer<Acquired>, ServiceError> {
+    async fn sent_away(&mut self, place: &Queued) -> Result<Answer<Acquired>, ServiceError> {
         if !self.keyed && self.told_key.is_none() {
-            return Err(ServiceError::Unready {
-                leader: None,
-                why: "this node is stopping".into(),
-            });
+            return Err(self.turned_away().await);
         }
         Ok(Answer {
             revision: self.service.revision(),
@@ -252,6 +250,21 @@ impl<'a> Attempt<'a> {
                 key: self.told_key.clone(),
             }),
         })
+    }
+
+    /// What a caller is told that has no way back: it leaves nothing behind, if that is certain.
+    async fn turned_away(&mut self) -> ServiceError {
+        let left = match self.leave() {
+            Some(undone) => undone.await.unwrap_or(false),
+            None => true,
+        };
+        if !left {
+            return ServiceError::Indeterminate;
+        }
+        ServiceError::Unready {
+            leader: None,
+            why: "this node is stopping".into(),
+        }
     }
 
     /// Proposes the command. If the caller vanishes meanwhile, the proposal goes on without it.
@@ -303,11 +316,13 @@ impl Service {
     }
 }
 
-impl Drop for Attempt<'_> {
-    fn drop(&mut self) {
+impl Attempt<'_> {
+    /// Undoes what the call has come to, if anything; the task tells whether that is certain, and
+    /// goes on without whoever began it.
+    fn leave(&mut self) -> Option<JoinHandle<bool>> {
         let stage = std::mem::replace(&mut self.stage, Stage::Settled);
         if matches!(stage, Stage::Settled) {
-            return;
+            return None;
         }
         let service = self.service.clone();
         let call = Vanished {
@@ -317,12 +332,11 @@ impl Drop for Attempt<'_> {
         };
         let undo = async move {
             match stage {
-                Stage::Settled => {}
-                Stage::Proposing(proposal) => {
-                    if let Ok(reply) = proposal.await {
-                        service.undo(call, reply).await;
-                    }
-                }
+                Stage::Settled => true,
+                Stage::Proposing(proposal) => match proposal.await {
+                    Ok(reply) => service.undo(call, reply).await,
+                    Err(_) => false,
+                },
                 Stage::Parked {
                     session,
                     attachment,
@@ -330,7 +344,14 @@ impl Drop for Attempt<'_> {
             }
         };
         let inner = &self.service.inner;
-        inner.tasks.spawn_on(undo, &inner.runtime);
+        Some(inner.tasks.spawn_on(undo, &inner.runtime))
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        // Nobody is left to be told.
+        drop(self.leave());
     }
 }
 

@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use lockring_core::{Abandoned, Command, Fence, LockName, Op, Outcome, Reply, SessionId};
 
 use super::attempt::Goal;
-use super::{Answer, Service, repeatable};
+use super::{Answer, Service, ServiceError, repeatable};
 
 /// What is left of a call whose caller is gone.
 pub(super) struct Vanished {
@@ -14,16 +14,17 @@ pub(super) struct Vanished {
 }
 
 impl Service {
-    /// Undoes what a command came to whose caller is gone.
-    pub(super) async fn undo(&self, call: Vanished, reply: Reply) {
+    /// Undoes what a command came to whose caller is gone; whether nothing of it is left.
+    pub(super) async fn undo(&self, call: Vanished, reply: Reply) -> bool {
         match reply.outcome {
             Outcome::Queued(place) => self.abandon(call, place.session, place.attachment).await,
             // A session's own lease may be older than this call: only what was opened for the
             // call alone certainly is not.
             Outcome::Granted(grant) if call.one_lease && !call.keyed => {
-                if let Goal::One(lock, _) = call.goal {
-                    self.give_back(lock, grant.session, grant.fence).await;
-                }
+                let Goal::One(lock, _) = call.goal else {
+                    return false;
+                };
+                self.give_back(lock, grant.session, grant.fence).await
             }
             // Refused, or kept for the caller to come back to; nothing else answers an acquire.
             Outcome::Granted(_)
@@ -38,11 +39,18 @@ impl Service {
             | Outcome::Transferred { .. }
             | Outcome::Revoking { .. }
             | Outcome::Broken { .. }
-            | Outcome::Ring(_) => {}
+            | Outcome::Ring(_) => true,
         }
     }
 
-    pub(super) async fn abandon(&self, call: Vanished, session: SessionId, attachment: u64) {
+    /// Gives up a place, or what it has become; whether nothing of it is left but what the caller
+    /// can come back for.
+    pub(super) async fn abandon(
+        &self,
+        call: Vanished,
+        session: SessionId,
+        attachment: u64,
+    ) -> bool {
         let op = match &call.goal {
             Goal::One(lock, _) => Op::Abandon {
                 session,
@@ -61,30 +69,32 @@ impl Service {
                 body: Outcome::Abandoned(abandoned),
                 ..
             }) => abandoned,
-            Ok(_) => return,
+            Ok(_) => return false,
             Err(error) => {
                 // The place ends with its deadline or its session at the latest.
                 tracing::debug!(%error, "a vanished caller's place was not given up");
-                return;
+                return false;
             }
         };
         match abandoned {
             // A caller with a key can come back for what it was granted.
-            Abandoned::Lease(_) | Abandoned::Leases(_) if call.keyed => {}
+            Abandoned::Lease(_) | Abandoned::Leases(_) if call.keyed => true,
             Abandoned::Lease(fence) => {
-                if let Goal::One(lock, _) = call.goal {
-                    self.give_back(lock, session, fence).await;
-                }
+                let Goal::One(lock, _) = call.goal else {
+                    return false;
+                };
+                self.give_back(lock, session, fence).await
             }
             Abandoned::Leases(leases) => {
                 let back = |(lock, fence)| self.give_back(lock, session, fence);
-                join_all(leases.into_iter().map(back)).await;
+                let given_back = join_all(leases.into_iter().map(back)).await;
+                given_back.into_iter().all(|given_back| given_back)
             }
-            Abandoned::Place | Abandoned::Nothing => {}
+            Abandoned::Place | Abandoned::Nothing => true,
         }
     }
 
-    async fn give_back(&self, lock: LockName, session: SessionId, fence: Fence) {
+    async fn give_back(&self, lock: LockName, session: SessionId, fence: Fence) -> bool {
         let command = Command {
             request: repeatable(),
             op: Op::Release {
@@ -93,9 +103,14 @@ impl Service {
                 fence,
             },
         };
-        if let Err(error) = self.commit(command).await {
-            // The lease ends with its session at the latest.
-            tracing::debug!(%error, "a vanished caller's lease was not given back");
+        match self.commit(command).await {
+            // It may have ended by itself meanwhile.
+            Ok(_) | Err(ServiceError::Refused { .. }) => true,
+            Err(error) => {
+                // The lease ends with its session at the latest.
+                tracing::debug!(%error, "a vanished caller's lease was not given back");
+                false
+            }
         }
     }
 }

@@ -145,8 +145,8 @@ fn whole(call: &Call, locks: &[String], findings: &mut Findings) {
     }
 }
 
-/// What reads show of this session: nothing if it was refused, and once one of the locks is shown
-/// to be its own, each is at every later revision, until it gives one back.
+/// What reads show of this session: nothing if it was refused; and if it was granted, once one of
+/// the locks is shown to be its own, each is at every later revision, until it gives one back.
 fn in_one_step(call: &Call, reads: &[&Call], given_up: u64, findings: &mut Findings) {
     let shows = |read: &&&Call| {
         rows(read, "holders").any(|row| row["session"].as_str() == Some(call.session()))
@@ -157,6 +157,10 @@ fn in_one_step(call: &Call, reads: &[&Call], given_up: u64, findings: &mut Findi
             let what = format!("{}: granted to a wait that was refused", read.key());
             findings.breaks(what, [call, *read]);
         }
+        return;
+    }
+    // Of a call that was not answered with its leases, the node may undo what came of it.
+    if !call.is_ok() {
         return;
     }
     let before_release = reads.iter().filter(|read| read.stop <= given_up);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lockring_core::{Acquirer, Deadline, LockName, Mode, Op, Outcome, SessionId, What};
+use lockring_core::{Acquirer, Deadline, LeaseEnd, LockName, Mode, Op, Outcome, SessionId, What};
 
 use crate::history::Call;
 use crate::truth::{Held, Truth, turn};
@@ -119,11 +119,17 @@ fn waits_of(history: &[Call]) -> Waits {
     waits
 }
 
-/// Whether that wait ended, so that a later grant is of another call; or the lease it became.
+/// Whether that wait ended, so that a later grant is of another call; or the lease it became; or
+/// whether what was granted was handed over by its holder, which nobody has to wait for.
 fn given_up(truth: &Truth, since: u64, until: u64, place: &(SessionId, LockName)) -> bool {
     let between = truth.moments.range(since + 1..=until);
     let mut events = between.flat_map(|(_, moment)| &moment.events);
     events.any(|event| match &event.what {
+        What::Ended {
+            lock,
+            cause: LeaseEnd::Transferred { to },
+            ..
+        } if (*to, lock) == (place.0, &place.1) => true,
         // A holder that changes its mode ends the one lease and is granted the other at once.
         What::WaitEnded { lock, session, .. } | What::Ended { lock, session, .. } => {
             (*session, lock) == (place.0, &place.1)
