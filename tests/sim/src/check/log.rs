@@ -1,14 +1,15 @@
 //! What happened: fences rise, leases are compatible, nobody is granted anything after the end.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use lockring_core::{Acquirer, Deadline, LeaseEnd, LockName, Mode, Op, Outcome, SessionId, What};
 
 use crate::history::Call;
 use crate::truth::{Held, Truth, turn};
 
-/// A wait that a caller was told of: since which revision, and until when.
-type Waits = BTreeMap<(SessionId, LockName), Vec<(u64, Deadline)>>;
+/// Waits that callers were told of: since which revision, until when, and under which ticket.
+type Waits = BTreeMap<(SessionId, LockName), Vec<(u64, Deadline, u64)>>;
 
 pub(super) fn check(truth: &Truth, history: &[Call]) -> Vec<String> {
     let mut found = Vec::new();
@@ -36,10 +37,10 @@ pub(super) fn check(truth: &Truth, history: &[Call]) -> Vec<String> {
                     }
                     let place = (grant.session, lock.clone());
                     let wait = waits.get(&place).into_iter().flatten();
-                    let newest = wait.take_while(|(since, _)| since < revision).last();
-                    if let Some((since, until)) = newest
+                    let newest = wait.take_while(|(since, ..)| since < revision).last();
+                    if let Some((since, until, ticket)) = newest
                         && *until <= event.at
-                        && !given_up(truth, *since, *revision, &place)
+                        && !given_up(truth, *since..*revision, *ticket, &place)
                     {
                         found.push(format!(
                             "no grant to the dead: {lock} is granted at revision {revision} to a \
@@ -111,7 +112,7 @@ fn waits_of(history: &[Call]) -> Waits {
         let revision = call.revision().expect("it was answered");
         for lock in locks {
             let place = waits.entry((queued.session, lock.clone())).or_default();
-            place.push((revision, queued.until));
+            place.push((revision, queued.until, queued.ticket));
         }
     }
     waits.retain(|place, _| !unsure.contains(place));
@@ -121,8 +122,13 @@ fn waits_of(history: &[Call]) -> Waits {
 
 /// Whether that wait ended, so that a later grant is of another call; or the lease it became; or
 /// whether what was granted was handed over by its holder, which nobody has to wait for.
-fn given_up(truth: &Truth, since: u64, until: u64, place: &(SessionId, LockName)) -> bool {
-    let between = truth.moments.range(since + 1..=until);
+fn given_up(
+    truth: &Truth,
+    span: Range<u64>,
+    place_ticket: u64,
+    place: &(SessionId, LockName),
+) -> bool {
+    let between = truth.moments.range(span.start + 1..=span.end);
     let mut events = between.flat_map(|(_, moment)| &moment.events);
     events.any(|event| match &event.what {
         What::Ended {
@@ -134,10 +140,11 @@ fn given_up(truth: &Truth, since: u64, until: u64, place: &(SessionId, LockName)
         What::WaitEnded { lock, session, .. } | What::Ended { lock, session, .. } => {
             (*session, lock) == (place.0, &place.1)
         }
-        What::WaitAllEnded { session, locks, .. } => {
-            *session == place.0 && locks.contains(&place.1)
-        }
-        What::Granted { lock, grant, .. } if event.revision < until => {
+        // Of many locks it names those that it had places for, not those that were held already.
+        What::WaitAllEnded {
+            session, ticket, ..
+        } => (*session, *ticket) == (place.0, place_ticket),
+        What::Granted { lock, grant, .. } if event.revision < span.end => {
             (grant.session, lock) == (place.0, &place.1)
         }
         _ => false,
