@@ -154,14 +154,19 @@ impl Member {
             }),
             5..6 => Op::Ring(RingOp::Freeze { ring, reason }),
             6..10 => Op::Ring(RingOp::Unfreeze { ring, reason }),
+            // Its session is over from here on, whether or not it hears the answer: a table that is
+            // behind may still have it.
             10..11 => {
-                self.stop(now_ms, |_| true);
+                self.is_gone(now_ms);
                 Op::Close { session }
             }
-            11..12 => Op::EndSession {
-                session,
-                reason: Reason::parse(&reason).expect("a short reason"),
-            },
+            11..12 => {
+                self.is_gone(now_ms);
+                Op::EndSession {
+                    session,
+                    reason: Reason::parse(&reason).expect("a short reason"),
+                }
+            }
             12..13 => Op::Ring(configure(ring, dice)),
             _ => return None,
         })
