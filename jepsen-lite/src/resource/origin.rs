@@ -1,7 +1,8 @@
-//! Where a cache's values come from: an HTTP server that counts how often it is asked for each.
+//! Where a cache's values come from: an HTTP server that remembers each time that it is asked.
 //!
 //! Keys that begin with `cold` have a value, which is the key and the number of the load; all
-//! others have none. `GET /values/KEY` is a load, `GET /loads/KEY` answers how many there were.
+//! others have none. `GET /values/KEY` is a load, `GET /loads/KEY` answers with what loads there
+//! were: a JSON array of the epochs, in order, under which their askers owned the key's slot.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -17,7 +18,8 @@ use tokio::time::sleep;
 /// How long a load takes: long enough that others ask meanwhile.
 const TAKES: Duration = Duration::from_millis(30);
 
-type Loads = Arc<Mutex<HashMap<String, u64>>>;
+/// The epochs of each key's loads.
+type Loads = Arc<Mutex<HashMap<String, Vec<u64>>>>;
 
 /// Serves until the process ends; the address is told to `ready` once it is open.
 ///
@@ -55,11 +57,11 @@ async fn attend(stream: TcpStream, loads: Loads) -> anyhow::Result<()> {
         let (status, body) = match path.strip_prefix("/values/") {
             Some(key) => {
                 sleep(TAKES).await;
-                load(&loads, key)
+                load(&loads, key, epoch(&head).unwrap_or(0))
             }
             None => {
                 let key = path.strip_prefix("/loads/").context("no such path")?;
-                ("200 OK", count(&loads, key).to_string())
+                ("200 OK", serde_json::to_string(&epochs(&loads, key))?)
             }
         };
         let length = body.len();
@@ -68,26 +70,35 @@ async fn attend(stream: TcpStream, loads: Loads) -> anyhow::Result<()> {
     }
 }
 
-fn load(loads: &Loads, key: &str) -> (&'static str, String) {
+/// Under which epoch whoever asks owns the slot, if it says.
+fn epoch(head: &str) -> Option<u64> {
+    let mut lines = head.lines();
+    lines
+        .find_map(|line| line.strip_prefix("lockring-slot-epoch: "))?
+        .parse()
+        .ok()
+}
+
+fn load(loads: &Loads, key: &str, epoch: u64) -> (&'static str, String) {
     if !key.starts_with("cold") {
         return ("404 Not Found", String::new());
     }
     let mut loads = loads.lock().unwrap_or_else(PoisonError::into_inner);
-    let count = loads.entry(key.to_owned()).or_default();
-    *count += 1;
-    ("200 OK", format!("{key} {count}"))
+    let epochs = loads.entry(key.to_owned()).or_default();
+    epochs.push(epoch);
+    ("200 OK", format!("{key} {}", epochs.len()))
 }
 
-fn count(loads: &Loads, key: &str) -> u64 {
+fn epochs(loads: &Loads, key: &str) -> Vec<u64> {
     let loads = loads.lock().unwrap_or_else(PoisonError::into_inner);
-    loads.get(key).copied().unwrap_or(0)
+    loads.get(key).cloned().unwrap_or_default()
 }
 
-/// How often an origin was asked for this key's value.
+/// The epochs of all loads of this key that an origin has answered.
 ///
 /// # Errors
 /// When it does not answer.
-pub async fn loads_of(origin: SocketAddr, key: &str) -> anyhow::Result<u64> {
+pub async fn loads_of(origin: SocketAddr, key: &str) -> anyhow::Result<Vec<u64>> {
     let mut stream = BufReader::new(TcpStream::connect(origin).await?);
     let request = format!("GET /loads/{key} HTTP/1.1\r\nhost: {origin}\r\n\r\n");
     stream.get_mut().write_all(request.as_bytes()).await?;
@@ -100,7 +111,7 @@ pub async fn loads_of(origin: SocketAddr, key: &str) -> anyhow::Result<u64> {
         .find_map(|line| line.strip_prefix("content-length: "));
     let mut body = vec![0; length.context("no length")?.parse()?];
     tokio::io::AsyncReadExt::read_exact(&mut stream, &mut body).await?;
-    Ok(std::str::from_utf8(&body)?.parse()?)
+    Ok(serde_json::from_slice(&body)?)
 }
 
 #[cfg(test)]
@@ -108,7 +119,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn it_counts_who_asks() {
+    async fn it_remembers_who_asked() {
         let (tell, told) = tokio::sync::oneshot::channel();
         let ready = |address| {
             let _ = tell.send(address);
@@ -116,10 +127,16 @@ mod tests {
         };
         let serving = tokio::spawn(serve_origin(ready));
         let origin = told.await.unwrap();
-        assert_eq!(loads_of(origin, "cold-1").await.unwrap(), 0);
+        assert!(loads_of(origin, "cold-1").await.unwrap().is_empty());
         let mut stream = BufReader::new(TcpStream::connect(origin).await.unwrap());
-        for (key, wanted) in [("cold-1", "200"), ("warm", "404"), ("cold-1", "200")] {
-            let request = format!("GET /values/{key} HTTP/1.1\r\n\r\n");
+        let asks = [
+            ("cold-1", 3, "200"),
+            ("warm", 3, "404"),
+            ("cold-1", 4, "200"),
+        ];
+        for (key, epoch, wanted) in asks {
+            let request =
+                format!("GET /values/{key} HTTP/1.1\r\nlockring-slot-epoch: {epoch}\r\n\r\n");
             stream
                 .get_mut()
                 .write_all(request.as_bytes())
@@ -135,8 +152,8 @@ mod tests {
             }
             assert!(line.contains(wanted), "{line}");
         }
-        assert_eq!(loads_of(origin, "cold-1").await.unwrap(), 2);
-        assert_eq!(loads_of(origin, "warm").await.unwrap(), 0);
+        assert_eq!(loads_of(origin, "cold-1").await.unwrap(), [3, 4]);
+        assert!(loads_of(origin, "warm").await.unwrap().is_empty());
         serving.abort();
     }
 }

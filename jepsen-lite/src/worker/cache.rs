@@ -135,7 +135,8 @@ async fn read(hand: &mut Hand) {
     }
 }
 
-/// Many at a time ask, at all nodes, for what none has; then the origin is asked how often it was.
+/// Many at a time ask, at all nodes, for what none has; then the origin is asked under which epochs
+/// it was.
 async fn ask_together(hand: &mut Hand) {
     let Some(origin) = hand.spec.origin else {
         return;
@@ -164,8 +165,8 @@ async fn ask_together(hand: &mut Hand) {
         }
         let path = route::segment(&name);
         match resource::loads_of(origin, &path).await {
-            Ok(loads) if error.is_none() => {
-                let value = Some(json!({"loads": loads, "answers": answers}));
+            Ok(epochs) if error.is_none() => {
+                let value = Some(json!({"epochs": epochs, "answers": answers}));
                 hand.complete(Kind::Ok, Event { value, ..event });
             }
             Ok(_) => hand.complete(Kind::Fail, Event { error, ..event }),

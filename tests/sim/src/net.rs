@@ -7,7 +7,8 @@
 //! duplication*: a connection breaks for its writer, who sends again on another, while what was
 //! in flight on the first still arrives, late. A *cut* link holds its bytes, in one direction or
 //! both, and hands them on when it heals, as retransmission does. A node that loses power falls
-//! silent; one that is killed hangs up.
+//! silent until it is back, or TCP's keep-alive has waited for long enough; one that is killed hangs
+//! up.
 //!
 //! Nothing moves but in [`Net::deliver`], once a millisecond, in the order of the connections.
 
@@ -103,6 +104,11 @@ impl Net {
             state.answer(dial);
         }
         let state = &mut *state;
+        for pipes in &state.connections {
+            if pipes.iter().any(|pipe| pipe.lock().has_vanished(now_ms)) {
+                pipes.iter().for_each(|pipe| pipe.lock().snap(false));
+            }
+        }
         for pipe in state.connections.iter().flatten() {
             let mut pipe = pipe.lock();
             let (from, to) = (pipe.from, pipe.to);
@@ -166,7 +172,7 @@ impl Net {
             for pipe in state.connections.iter().flatten() {
                 let mut pipe = pipe.lock();
                 if pipe.from == node {
-                    pipe.fall_silent();
+                    pipe.fall_silent(state.now_ms);
                 }
             }
         }

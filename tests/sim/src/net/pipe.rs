@@ -13,6 +13,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// How many bytes are under way before the writer must wait.
 const WINDOW_BYTES: usize = 256 << 10;
 
+/// After how long the keep-alive of TCP gives up a peer that has lost power, as real nodes set it.
+const VANISHED_MS: u64 = 10_000;
+
 /// What both ends and the network share.
 #[derive(Debug)]
 pub(super) struct Pipe {
@@ -30,8 +33,8 @@ pub(super) struct Pipe {
     unread: bool,
     /// The connection is broken.
     snapped: bool,
-    /// Whoever wrote has lost power: nothing comes any more, not even an end.
-    silent: bool,
+    /// Since when whoever wrote has had no power: nothing comes any more, not even an end.
+    silent_since_ms: Option<u64>,
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
@@ -48,7 +51,7 @@ impl Pipe {
             ended: false,
             unread: false,
             snapped: false,
-            silent: false,
+            silent_since_ms: None,
             reader: None,
             writer: None,
         }))
@@ -86,6 +89,7 @@ impl Pipe {
     /// it up.
     pub(super) fn snap(&mut self, late: bool) {
         self.snapped = true;
+        self.silent_since_ms = None;
         if !late {
             self.under_way.clear();
             self.arrived.clear();
@@ -93,9 +97,15 @@ impl Pipe {
         self.wake();
     }
 
-    pub(super) fn fall_silent(&mut self) {
-        self.silent = true;
+    pub(super) fn fall_silent(&mut self, now_ms: u64) {
+        self.silent_since_ms = Some(now_ms);
         self.under_way.clear();
+    }
+
+    /// Whether nobody has answered the reader's keep-alive for as long as TCP waits.
+    pub(super) fn has_vanished(&self, now_ms: u64) -> bool {
+        self.silent_since_ms
+            .is_some_and(|since| now_ms.saturating_sub(since) >= VANISHED_MS)
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -125,7 +135,7 @@ impl AsyncRead for Reader {
     ) -> Poll<io::Result<()>> {
         let mut pipe = self.0.lock();
         if pipe.arrived.is_empty() {
-            if pipe.under_way.is_empty() && !pipe.silent {
+            if pipe.under_way.is_empty() && pipe.silent_since_ms.is_none() {
                 if pipe.snapped {
                     return Poll::Ready(Err(reset()));
                 }
