@@ -375,12 +375,13 @@ fn decode(raw: &str) -> Option<Cow<'_, str>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use lockring_client::wire::{Acquire, AddNode};
 
     use super::*;
 
-    fn invalid<T>(parsed: Result<T, Failure>) -> (String, String, String) {
+    /// What a refusal names: the field, the value, and the bound.
+    pub(in crate::http) fn invalid<T>(parsed: Result<T, Failure>) -> (String, String, String) {
         match parsed.err() {
             Some(Failure::Invalid {
                 field,

@@ -84,18 +84,7 @@ impl Parameters {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn invalid<T>(parsed: Result<T, Failure>) -> (String, String, String) {
-        match parsed.err() {
-            Some(Failure::Invalid {
-                field,
-                value,
-                bound,
-                ..
-            }) => (field.into_owned(), value, bound),
-            other => panic!("{other:?}"),
-        }
-    }
+    use crate::http::ask::tests::invalid;
 
     #[test]
     fn a_query_is_read_strictly() {

@@ -58,7 +58,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            events_max: 500_000,
+            events_max: 250_000,
             lock_events_max: 1_000,
             age_ms_max: 7 * 24 * 3_600_000,
             cache_bytes: 16 << 20,

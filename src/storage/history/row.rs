@@ -1,12 +1,16 @@
 //! A row: the events of some applies, and which locks they are about.
 //!
 //! ```text
-//! r <upto>   the key of the row before (8) · the events, one postcard after the other
+//! r <upto>   the key of the row before (8) · the length of the events (4) · the events in LZ4
 //! i <upto>   the sums of the locks' names (4 each), sorted
 //! ```
-//! Events lie side by side without a count, so two rows become one by joining their bytes. One
-//! insertion a row, not one a lock, is what makes the history cheap: a lock is found by looking
-//! through the sums, which are few enough to be read all.
+//! Events lie side by side without a count, one postcard after the other, so two rows become one
+//! by joining their bytes. One insertion a row, not one a lock, is what makes the history cheap: a
+//! lock is found by looking through the sums, which are few enough to be read all.
+//!
+//! They are compressed for the sake of memory: of a database of this size sled keeps all rows
+//! there, more than once, whatever its cache may hold (each 256th of its pages has a share, and of
+//! each share one page stays). The same sessions, owners and names come again and again in them.
 
 use lockring_core::{Event, LockName, What};
 
@@ -48,33 +52,70 @@ impl Row {
         self.locks.dedup();
     }
 
-    pub(super) fn encode(&self) -> (Vec<u8>, Vec<u8>) {
+    /// The two values of the row.
+    pub(super) fn encode(&self) -> Result<(Vec<u8>, Vec<u8>), StoreError> {
+        let length = u32::try_from(self.events.len())
+            .map_err(|_| StoreError::Format("a row is longer than 4 GiB"))?;
         let mut bytes = self.previous.to_be_bytes().to_vec();
-        bytes.extend_from_slice(&self.events);
-        (
-            bytes,
-            self.locks
-                .iter()
-                .flat_map(|sum| sum.to_be_bytes())
-                .collect(),
-        )
+        bytes.extend_from_slice(&length.to_be_bytes());
+        bytes.append(&mut lz4_flex::block::compress(&self.events));
+        let locks = self.locks.iter().flat_map(|sum| sum.to_be_bytes());
+        Ok((bytes, locks.collect()))
     }
 
     pub(super) fn parse(bytes: &[u8], locks: &[u8]) -> Result<Self, StoreError> {
-        let short = StoreError::Format("a row has not 8 bytes");
-        let (previous, events) = bytes.split_at_checked(8).ok_or(short)?;
+        let head = Head::parse(bytes)?;
         Ok(Self {
-            previous: number(previous)?,
-            events: events.to_vec(),
+            previous: head.previous,
+            events: head.unpack()?,
             locks: locks.chunks(4).filter_map(sum_of_key).collect(),
         })
     }
 }
 
+/// What a row says before its events.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Head<'a> {
+    /// The key of the row before.
+    pub(super) previous: u64,
+    /// How long the events are, in bytes.
+    pub(super) length: usize,
+    packed: &'a [u8],
+}
+
+/// No block of LZ4 becomes longer by more than this factor.
+const GROWTH_MAX: usize = 255;
+
+impl<'a> Head<'a> {
+    pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, StoreError> {
+        let short = || StoreError::Format("a row has not 12 bytes");
+        let (previous, rest) = bytes.split_first_chunk().ok_or_else(short)?;
+        let (length, packed) = rest.split_first_chunk().ok_or_else(short)?;
+        Ok(Self {
+            previous: u64::from_be_bytes(*previous),
+            length: u32::from_be_bytes(*length) as usize,
+            packed,
+        })
+    }
+
+    fn unpack(self) -> Result<Vec<u8>, StoreError> {
+        let wrong = || StoreError::Format("a row is not as long as it says");
+        // A damaged length must not ask for memory that no row could fill.
+        if self.length > self.packed.len().saturating_mul(GROWTH_MAX) {
+            return Err(wrong());
+        }
+        let events = lz4_flex::block::decompress(self.packed, self.length);
+        events
+            .ok()
+            .filter(|events| events.len() == self.length)
+            .ok_or_else(wrong)
+    }
+}
+
 /// The events in a row's bytes, as they were encoded, in order.
 pub(super) fn events(row: &[u8]) -> Result<Vec<Event>, StoreError> {
-    let short = StoreError::Format("a row has not 8 bytes");
-    let mut rest = row.get(8..).ok_or(short)?;
+    let bytes = Head::parse(row)?.unpack()?;
+    let mut rest = &bytes[..];
     let mut events = Vec::new();
     while !rest.is_empty() {
         let (event, behind) = postcard::take_from_bytes(rest)?;

@@ -28,9 +28,9 @@ use sled::{Batch, Db};
 
 use super::Options;
 use super::gaps::{Gap, Gaps};
-use super::row::{self, Row, number};
+use super::row::{self, Head, Row, number};
 
-const FORMAT: u8 = 3;
+const FORMAT: u8 = 4;
 const KEY_FORMAT: &[u8] = b"mformat";
 const KEY_LAST: &[u8] = b"mlast";
 const KEY_NEWEST: &[u8] = b"mnewest";
@@ -39,7 +39,7 @@ const KEY_THINNED: &[u8] = b"mthinned";
 
 /// Rows are joined up to this length, and up to about a tenth of all that is kept: the newest row
 /// is not thinned, so it must not be most of it.
-const ROW_BYTES_MAX: usize = 64 << 10;
+const ROW_BYTES_MAX: usize = 16 << 10;
 const ROW_BYTES_PER_EVENT_KEPT: u64 = 4;
 /// Old rows given up with each new one; more than one, so that a lower limit is reached in time.
 const ROWS_RETIRED_MAX: usize = 8;
@@ -177,7 +177,7 @@ impl Store {
         for (nth, row) in db.scan_prefix(b"r").enumerate() {
             let (key, bytes) = row?;
             let upto = number(&key[1..])?;
-            let previous = Row::parse(&bytes, &[])?.previous;
+            let previous = Head::parse(&bytes)?.previous;
             if previous > before || (nth > 0 && previous != before) {
                 return Err(StoreError::Format("a row is missing"));
             }
@@ -228,7 +228,7 @@ impl Store {
             row.previous = state.newest;
             self.swallow_smaller(&mut row, &mut batch)?;
             let untouched = row.previous;
-            let (bytes, locks) = row.encode();
+            let (bytes, locks) = row.encode()?;
             batch.insert(row::row_key(upto), bytes);
             batch.insert(row::locks_key(upto), locks);
             batch.insert(KEY_NEWEST, &upto.to_be_bytes());
@@ -255,8 +255,8 @@ impl Store {
         let bytes_max =
             usize::try_from(tenth).map_or(ROW_BYTES_MAX, |tenth| tenth.min(ROW_BYTES_MAX));
         while let Some(bytes) = self.db.get(row::row_key(row.previous))? {
-            let longer = bytes.len() - 8 > row.events.len();
-            if longer || row.events.len() + bytes.len() > bytes_max {
+            let length = Head::parse(&bytes)?.length;
+            if length > row.events.len() || row.events.len() + length > bytes_max {
                 break;
             }
             let (row_key, locks_key) = (row::row_key(row.previous), row::locks_key(row.previous));
@@ -351,8 +351,8 @@ impl Store {
             }
         }
         let mut row = Row::of(&kept)?;
-        row.previous = Row::parse(&bytes, &[])?.previous;
-        let (bytes, locks) = row.encode();
+        row.previous = Head::parse(&bytes)?.previous;
+        let (bytes, locks) = row.encode()?;
         batch.insert(row::row_key(upto), bytes);
         batch.insert(row::locks_key(upto), locks);
         Ok(())

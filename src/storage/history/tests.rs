@@ -473,10 +473,13 @@ fn a_disk_that_fails_is_told_and_holds_up_nobody() {
     let large = dir.path().join("history/blobs");
     std::fs::remove_dir_all(&large).unwrap();
     std::fs::write(&large, "").unwrap();
-    record(&history, 100, 9_000);
+    let names =
+        (0..9_000_u64).map(|nth| format!("{:016x}", nth.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+    let many: Vec<_> = names.map(|name| ended(101, &name)).collect();
+    history.record(100, 101, Arc::new(many));
     let told = history.since(0, 1).unwrap_err();
     assert!(told.to_string().contains("stopped: IO error"), "{told}");
     assert_eq!(history.sync().unwrap_err(), told);
-    record(&history, 9_000, 9_001);
+    record(&history, 101, 102);
     history.close();
 }

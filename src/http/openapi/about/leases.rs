@@ -46,15 +46,7 @@ pub(super) fn acquire() -> About {
     .may_have("Acquire")
     .ok("Granted", "The lease is the caller's.")
     .headers(&[(header::FENCE, "The lease's fence.")])
-    .ok(
-        "Queued",
-        "The caller has a place: repeat the call with the same key.",
-    )
-    .status(202)
-    .headers(&[(
-        header::IDEMPOTENCY_KEY,
-        "The key to repeat the call with, if it had none.",
-    )])
+    .may_queue()
     .problems(ACQUIRES)
 }
 
@@ -83,15 +75,7 @@ pub(super) fn acquire_all() -> About {
     .keyed()
     .has("AcquireAll")
     .ok("GrantedAll", "All leases are the session's.")
-    .ok(
-        "Queued",
-        "The caller has a place: repeat the call with the same key.",
-    )
-    .status(202)
-    .headers(&[(
-        header::IDEMPOTENCY_KEY,
-        "The key to repeat the call with, if it had none.",
-    )])
+    .may_queue()
     .problems(ACQUIRES)
 }
 

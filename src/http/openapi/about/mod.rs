@@ -9,7 +9,7 @@ mod rings;
 mod sessions;
 
 use axum::http::Method;
-use lockring_client::wire::{self, ErrorCode, route};
+use lockring_client::wire::{self, ErrorCode, header, route};
 use serde_json::Value;
 use utoipa::IntoParams;
 use utoipa::openapi::path::ParameterIn;
@@ -153,6 +153,19 @@ impl About {
         let last = self.successes.last_mut().expect("follows a success");
         last.headers = headers;
         self
+    }
+
+    /// The caller may have to come back for its answer.
+    fn may_queue(self) -> Self {
+        self.ok(
+            "Queued",
+            "The caller has a place: repeat the call with the same key.",
+        )
+        .status(202)
+        .headers(&[(
+            header::IDEMPOTENCY_KEY,
+            "The key to repeat the call with, if it had none.",
+        )])
     }
 
     fn keyed(mut self) -> Self {
