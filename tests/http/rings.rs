@@ -2,7 +2,7 @@
 
 use lockring_client::wire::ErrorCode;
 use lockring_client::{Client, RingSnapshot};
-use lockring_core::MemberName;
+use lockring_core::{MemberName, limits};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -444,5 +444,36 @@ async fn the_command_line_shows_and_changes_a_ring() {
     let list = lockring(&node, &["list", "--json"]).await;
     let list: Value = serde_json::from_str(&list).unwrap();
     assert_eq!(list["rings"][0]["ring"], "cache");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_ring_or_a_weight_too_many_is_told_by_the_name_of_the_limit() {
+    let node = Node::alone().await;
+    ring(&node, "{}", &[]).await;
+    let heaviest = u64::from(limits::WEIGHT_MAX);
+    let fit = limits::WEIGHT_PER_RING_MAX / heaviest;
+    for nth in 0..=fit {
+        let session = node.session("a cache").await;
+        let body = json!({
+            "session": session, "weight": heaviest, "addresses": { "resp": "127.0.0.1:1" },
+        });
+        let path = format!("/v1/rings/cache/members/m{nth}");
+        let joined = node.call("PUT", &path, &body.to_string()).await;
+        if nth < fit {
+            joined.success(200);
+        } else {
+            let refused = joined.problem(429, "limit");
+            assert_eq!(refused["limit"], "weight_per_ring");
+            assert_eq!(refused["certainty"], "no_effect");
+            assert!(refused["retry_after_ms"].is_u64());
+        }
+    }
+    for nth in 1..limits::RINGS_MAX {
+        let made = node.call("PUT", &format!("/v1/rings/r{nth}"), "{}").await;
+        made.success(200);
+    }
+    let refused = node.call("PUT", "/v1/rings/another", "{}").await;
+    assert_eq!(refused.problem(429, "limit")["limit"], "rings");
     node.stop().await;
 }

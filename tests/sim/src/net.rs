@@ -6,9 +6,9 @@
 //! between two. *Loss*: a connection breaks and what was in flight is gone. *Reordering and
 //! duplication*: a connection breaks for its writer, who sends again on another, while what was
 //! in flight on the first still arrives, late. A *cut* link holds its bytes, in one direction or
-//! both, and hands them on when it heals, as retransmission does. A node that loses
-//! power falls silent until it is back, or TCP's keep-alive has waited for long enough; one that
-//! is killed hangs up.
+//! both, and hands them on when it heals, as retransmission does. A node that loses power falls
+//! silent until it is back, or until TCP's keep-alive has waited for long enough; one that is
+//! killed hangs up.
 //!
 //! Nothing moves but in [`Net::deliver`], once a millisecond, in the order of the connections.
 
