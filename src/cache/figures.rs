@@ -1,6 +1,7 @@
 //! What is counted, from the beginning of the process.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Counters that any thread may raise; nothing is decided by them.
 #[derive(Debug, Default)]
@@ -18,6 +19,7 @@ pub(crate) struct Figures {
     slots_gained: AtomicU64,
     slots_lost: AtomicU64,
     batches_by_time: Buckets,
+    batch_nanos: AtomicU64,
 }
 
 /// Batches by how long they took: up to 1 µs, 2 µs, 4 µs, … and longer than all.
@@ -43,11 +45,13 @@ impl Figures {
     }
 
     /// So many commands were answered in one batch.
-    pub(crate) fn answered(&self, commands: u64, took: std::time::Duration) {
+    pub(crate) fn answered(&self, commands: u64, took: Duration) {
         raise(&self.commands, commands);
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let bucket = (u64::BITS - micros.leading_zeros()) as usize;
         raise(&self.batches_by_time[bucket.min(BUCKETS - 1)], 1);
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        raise(&self.batch_nanos, nanos);
     }
 
     pub(crate) fn redirected(&self) {
@@ -149,6 +153,11 @@ impl Figures {
                 &self.slots_lost,
             ),
         ]
+    }
+
+    /// How long all batches took together.
+    pub(crate) fn in_batches(&self) -> Duration {
+        Duration::from_nanos(read(&self.batch_nanos))
     }
 
     /// Batches that took at most 2^n µs, for each n; the last one has all.

@@ -1,7 +1,7 @@
 //! Figures for Prometheus, and whether the node serves, over HTTP.
 
 use std::convert::Infallible;
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -128,6 +128,11 @@ impl Told {
         }
         let all = batches[BUCKETS - 1];
         text.row("batch_seconds_bucket", "{le=\"+Inf\"}", all);
+        text.row(
+            "batch_seconds_sum",
+            "",
+            node.figures.in_batches().as_secs_f64(),
+        );
         text.row("batch_seconds_count", "", all);
         text.0
     }
@@ -177,7 +182,7 @@ impl Text {
             .expect("a String takes whatever is written");
     }
 
-    fn row(&mut self, name: &str, labels: &str, value: u64) {
+    fn row(&mut self, name: &str, labels: &str, value: impl Display) {
         writeln!(self.0, "lockring_cache_{name}{labels} {value}")
             .expect("a String takes whatever is written");
     }

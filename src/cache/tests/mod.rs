@@ -1,6 +1,7 @@
 //! The cache without a cluster: nodes in this process whose tables the tests write themselves.
 
 mod against_redis;
+mod metrics;
 mod parser;
 mod ring;
 mod values;
