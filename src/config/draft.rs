@@ -52,6 +52,8 @@ pub struct Draft {
     pub limits: LimitsDraft,
     /// When the log is cut.
     pub snapshots: SnapshotsDraft,
+    /// How much of what happened is kept.
+    pub history: HistoryDraft,
     #[serde(skip)]
     pub(super) origin: Origin,
 }
@@ -118,6 +120,14 @@ pub struct LimitsDraft {
 pub struct SnapshotsDraft {
     pub every_entries: Option<Given<u64>>,
     pub keep_entries: Option<Given<u64>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HistoryDraft {
+    pub events_max: Option<Given<u64>>,
+    pub lock_events_max: Option<Given<u64>>,
+    pub hours_max: Option<Given<u64>>,
 }
 
 /// The file that a draft came from, as far as messages need it.

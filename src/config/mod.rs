@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 pub use cluster::{ClusterConfig, Member, MemberError};
 pub use draft::{Draft, Given};
-pub use node::{Limits, NodeConfig, Permission, Snapshots, TlsFiles, Token};
+pub use node::{History, Limits, NodeConfig, Permission, Snapshots, TlsFiles, Token};
 
 /// A whole configuration, valid.
 #[derive(Clone, Debug, PartialEq, Eq)]

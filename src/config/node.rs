@@ -36,6 +36,8 @@ pub struct NodeConfig {
     pub limits: Limits,
     /// When the log is cut.
     pub snapshots: Snapshots,
+    /// How much of what happened is kept.
+    pub history: History,
 }
 
 /// The PEM files of one node.
@@ -92,6 +94,17 @@ pub struct Snapshots {
     pub keep_entries: u64,
 }
 
+/// How much is kept of what happened, for people who ask and for watches that resume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct History {
+    /// Events of all locks and sessions together; what is older goes, that of busy locks first.
+    pub events_max: u64,
+    /// Events that every lock may keep when there are too many, its newest.
+    pub lock_events_max: u64,
+    /// Events that happened so many hours before the newest go.
+    pub hours_max: u64,
+}
+
 impl NodeConfig {
     /// Founders of a cluster: more voters than this only make every commit slower.
     pub(super) const FOUNDERS_MAX: usize = 9;
@@ -144,6 +157,7 @@ pub(super) fn resolve(draft: &Draft, cluster: &ClusterConfig) -> Result<NodeConf
         tokens: tokens(draft)?,
         limits: limits(draft)?,
         snapshots: snapshots(draft)?,
+        history: history(draft)?,
     };
     refuse_open_doors(draft, &node)?;
     Ok(node)
@@ -286,6 +300,31 @@ fn snapshots(draft: &Draft) -> Result<Snapshots, ConfigError> {
             said.keep_entries.as_ref(),
             5_000,
             0..=10_000_000,
+        )?,
+    })
+}
+
+fn history(draft: &Draft) -> Result<History, ConfigError> {
+    let (said, origin) = (&draft.history, &draft.origin);
+    let events_max = origin.number(
+        "history.events_max",
+        said.events_max.as_ref(),
+        250_000,
+        1_000..=100_000_000,
+    )?;
+    Ok(History {
+        events_max,
+        lock_events_max: origin.number(
+            "history.lock_events_max",
+            said.lock_events_max.as_ref(),
+            events_max.min(1_000),
+            1..=events_max,
+        )?,
+        hours_max: origin.number(
+            "history.hours_max",
+            said.hours_max.as_ref(),
+            7 * 24,
+            1..=100 * 366 * 24,
         )?,
     })
 }

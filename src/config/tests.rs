@@ -35,6 +35,19 @@ fn the_rest_has_defaults_and_members_are_put_in_order() {
 }
 
 #[test]
+fn no_lock_keeps_more_of_the_history_than_there_is() {
+    let kept = |section: &str| resolve(&format!("{SMALLEST}[history]\n{section}"));
+    let history = kept("events_max = 5000").unwrap().node.history;
+    assert_eq!(
+        (history.lock_events_max, history.hours_max),
+        (1_000, 7 * 24)
+    );
+    let refused = kept("events_max = 5000\nlock_events_max = 5001").unwrap_err();
+    let wanted = "`history.lock_events_max` is 5001, from 1 to 5000";
+    assert!(refused.to_string().contains(wanted), "{refused}");
+}
+
+#[test]
 fn an_error_names_line_key_value_and_bound() {
     let text = SMALLEST.replace("[node]", "heartbeat_ms = 5\n[node]");
     let wanted = "node.toml:8: `cluster.heartbeat_ms` is 5, from 10 to 10000";

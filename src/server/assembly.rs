@@ -15,7 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use crate::clock::ClusterClock;
-use crate::config::{ClusterConfig, Config, NodeConfig, Permission, TlsFiles};
+use crate::config::{self, ClusterConfig, Config, NodeConfig, Permission, TlsFiles};
 use crate::consensus::{self, Founder, OpenError, Replica, Role, Timing};
 use crate::http::{self, Api};
 use crate::network::tls::{self, TlsError};
@@ -105,10 +105,7 @@ impl Node {
         let (wal, recovered) = open_wal(&node, poison.clone()).await?;
         let snapshots = node.data_dir.join(SNAPSHOTS_DIR);
         let snapshots = Snapshots::open(Arc::new(RealDisk), &snapshots)?;
-        let history = History::open(
-            &node.data_dir.join(HISTORY_DIR),
-            history::Options::default(),
-        );
+        let history = History::open(&node.data_dir.join(HISTORY_DIR), kept(&node.history));
         let history = Arc::new(history.map_err(StartError::History)?);
 
         let replica = open_replica(consensus::Options {
@@ -263,6 +260,15 @@ fn founders(cluster: &ClusterConfig) -> Vec<Founder> {
         peer: member.peer.clone(),
     };
     cluster.members.iter().map(founder).collect()
+}
+
+fn kept(history: &config::History) -> history::Options {
+    history::Options {
+        events_max: history.events_max,
+        lock_events_max: history.lock_events_max,
+        age_ms_max: history.hours_max * 3_600_000,
+        ..history::Options::default()
+    }
 }
 
 fn settings(cluster: &ClusterConfig, history: &Arc<History>) -> Settings {
