@@ -68,8 +68,8 @@ impl Checker for DamageRefused {
     }
 
     fn promise(&self) -> &'static str {
-        "a node that lost its directory, or whose log has a bit flipped before its end, does not \
-         take up service under its old identity"
+        "a node that lost its directory, or whose log or snapshot has a bit flipped or its end cut \
+         off, does not take up service under its old identity"
     }
 
     fn check(&self, history: &History) -> Findings {

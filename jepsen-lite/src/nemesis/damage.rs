@@ -1,20 +1,21 @@
 //! Data that is lost or wrong while its node is down.
 //!
-//! A node whose directory is lost must not come back as the voter it was, and one whose log has a
-//! bit flipped must not start as if nothing had been there: both could make the cluster forget
-//! what it acknowledged. What the node did about it is told to the history as `refusal`, and
-//! judged like everything else.
+//! A node whose directory is lost must not come back as the voter it was, and one whose log or
+//! snapshot has a bit flipped or its end cut off must not start as if nothing had been there: both
+//! could make the cluster forget what it acknowledged. What the node did about it is told to the
+//! history as `refusal`, and judged like everything else.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use serde_json::json;
 
 use super::stage::Stage;
 use super::{Status, Struck};
 use crate::history::{Event, Kind, NEMESIS};
+use crate::seed::Dice;
 
 /// How long a node is watched for whether it takes up service that it must refuse.
 const WATCHED: Duration = Duration::from_secs(4);
@@ -35,19 +36,26 @@ pub(super) async fn wipe(stage: &mut Stage, hold: Duration) -> Struck {
     ))
 }
 
-/// A bit of a follower's log flips, with whole records behind it.
+/// A follower's log or snapshot is not what it wrote: a bit is flipped, or the end cut off.
 pub(super) async fn corrupt(stage: &mut Stage, hold: Duration) -> Struck {
     let id = stage.follower().await?;
     stage.cluster.kill(id)?;
-    let dir = stage.cluster.data_dir(id).join("wal");
-    let flipped = flip_a_bit(&dir, stage.dice.between(40, 70));
-    let (file, at) = match flipped {
-        Ok(flipped) => flipped,
+    let dir = stage.cluster.data_dir(id);
+    // Not always can it be done without that a crash might have done it: a flipped bit can.
+    let harm: Harm = match stage.dice.below(6) {
+        0 => cut_log,
+        1 => cut_snapshot,
+        2 => flip_snapshot,
+        _ => flip_log,
+    };
+    let done = harm(&dir, &mut stage.dice).or_else(|_| flip_log(&dir, &mut stage.dice));
+    let harm = match done {
+        Ok(harm) => harm,
         Err(error) => return Ok((String::new(), Status::Skipped(format!("{error:#}")))),
     };
     stage.cluster.restart(id)?;
     let served = serves(stage, id).await;
-    tell(stage, "corrupt", id, served);
+    tell(stage, &harm, id, served);
     stage.hold(hold / 2).await;
     if stage.cluster.is_up(id)? {
         stage.cluster.kill(id)?;
@@ -55,11 +63,7 @@ pub(super) async fn corrupt(stage: &mut Stage, hold: Duration) -> Struck {
     stage.cluster.wipe(id)?;
     stage.cluster.restart(id)?;
     replace(stage, id).await?;
-    let file = file.file_name().unwrap_or_default().display().to_string();
-    Ok((
-        format!("a bit of {file} of node {id} flipped at {at}"),
-        Status::Installed,
-    ))
+    Ok((format!("node {id}: {harm}"), Status::Installed))
 }
 
 /// Whether the node takes up service within a few seconds.
@@ -114,24 +118,93 @@ async fn replace(stage: &mut Stage, id: u64) -> anyhow::Result<()> {
     bail!("node {id} cannot be replaced: {last}")
 }
 
-/// Flips a bit of the newest log file that has enough in it, so many percent into what is written.
-fn flip_a_bit(dir: &Path, percent: u64) -> anyhow::Result<(PathBuf, usize)> {
-    let files = fs::read_dir(dir).with_context(|| format!("no log in {}", dir.display()))?;
-    let mut files: Vec<PathBuf> = files
+/// Does harm to the files in a data directory, and says what.
+type Harm = fn(&Path, &mut Dice) -> anyhow::Result<String>;
+
+/// Below that, what is changed could be part of the last batch, which a crash may have torn.
+const LOG_BYTES_MIN: usize = 16_384;
+/// A log file that was filled beforehand ends with at least so many zeros. Of one that grows
+/// nobody can tell that its end is missing.
+const FILLED_BYTES_MIN: usize = 1 << 20;
+/// With so many entries behind it, a node cannot do without its snapshot: its log does not begin
+/// with the first entry any more.
+const SNAPSHOT_INDEX_MIN: u64 = 1_000;
+
+/// Flips a bit in the middle of the newest log file that has enough in it.
+fn flip_log(dir: &Path, dice: &mut Dice) -> anyhow::Result<String> {
+    let (path, mut bytes, used) = newest_log(dir)?;
+    let at = share(used, dice.between(40, 70));
+    bytes[at] ^= 0x10;
+    fs::write(&path, &bytes)?;
+    Ok(format!("a bit of {} flipped at {at}", name(&path)))
+}
+
+/// Cuts the newest log file off in the middle of what is written.
+fn cut_log(dir: &Path, dice: &mut Dice) -> anyhow::Result<String> {
+    let (path, bytes, used) = newest_log(dir)?;
+    ensure!(bytes.len() >= used + FILLED_BYTES_MIN, "the log grows");
+    let at = share(used, dice.between(40, 70));
+    fs::write(&path, &bytes[..at])?;
+    Ok(format!("{} was cut off at {at} of {used}", name(&path)))
+}
+
+/// Flips a bit of the only snapshot.
+fn flip_snapshot(dir: &Path, dice: &mut Dice) -> anyhow::Result<String> {
+    let (path, mut bytes) = only_snapshot(dir)?;
+    let at = share(bytes.len(), dice.between(5, 95));
+    bytes[at] ^= 0x10;
+    fs::write(&path, &bytes)?;
+    Ok(format!("a bit of {} flipped at {at}", name(&path)))
+}
+
+/// Cuts the end of the only snapshot off.
+fn cut_snapshot(dir: &Path, dice: &mut Dice) -> anyhow::Result<String> {
+    let (path, bytes) = only_snapshot(dir)?;
+    let at = share(bytes.len(), dice.between(5, 95));
+    fs::write(&path, &bytes[..at])?;
+    let whole = bytes.len();
+    Ok(format!("{} was cut off at {at} of {whole}", name(&path)))
+}
+
+/// The newest log file that has enough in it, what is in it, and where that ends.
+fn newest_log(dir: &Path) -> anyhow::Result<(PathBuf, Vec<u8>, usize)> {
+    for path in files(&dir.join("wal"))?.into_iter().rev() {
+        let bytes = fs::read(&path)?;
+        let used = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(0);
+        if used >= LOG_BYTES_MIN {
+            return Ok((path, bytes, used));
+        }
+    }
+    bail!("the log is too short to be damaged in its middle")
+}
+
+/// A snapshot that its node cannot do without.
+fn only_snapshot(dir: &Path) -> anyhow::Result<(PathBuf, Vec<u8>)> {
+    let mut files = files(&dir.join("snapshots"))?;
+    files.retain(|path| path.extension().is_some_and(|end| end == "snapshot"));
+    let [path] = &files[..] else {
+        bail!("there are {} snapshots", files.len());
+    };
+    let index = name(path).split('-').next().map(str::parse::<u64>);
+    let late = matches!(index, Some(Ok(index)) if index >= SNAPSHOT_INDEX_MIN);
+    ensure!(late, "the log may still begin with the first entry");
+    Ok((path.clone(), fs::read(path)?))
+}
+
+/// The files in a directory, in the order of their names.
+fn files(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let found = fs::read_dir(dir).with_context(|| format!("no {}", dir.display()))?;
+    let mut files: Vec<PathBuf> = found
         .map(|file| Ok(file?.path()))
         .collect::<anyhow::Result<_>>()?;
     files.sort();
-    for path in files.into_iter().rev() {
-        let mut bytes = fs::read(&path)?;
-        let used = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(0);
-        // Below that, the flip could hit the last batch, which a crash may have torn.
-        if used < 16_384 {
-            continue;
-        }
-        let at = used * usize::try_from(percent)? / 100;
-        bytes[at] ^= 0x10;
-        fs::write(&path, &bytes)?;
-        return Ok((path, at));
-    }
-    bail!("the log is too short to be damaged in its middle")
+    Ok(files)
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().display().to_string()
+}
+
+fn share(of: usize, percent: u64) -> usize {
+    of * usize::try_from(percent).unwrap_or(50) / 100
 }

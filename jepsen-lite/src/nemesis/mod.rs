@@ -202,8 +202,10 @@ impl Nemesis {
             Self::Transfer => "leadership is handed over by request",
             Self::Member => "a node joins as a learner, gets its vote, leaves again",
             Self::Wipe => "a data directory is lost: refused under its old identity, replaced",
-            Self::Corrupt => "a bit of the log flips while its node is down: refused, replaced",
-            Self::Disk => "fdatasync takes a second, or fails once (strace)",
+            Self::Corrupt => {
+                "a bit of log or snapshot flips, or an end is cut off: refused, replaced"
+            }
+            Self::Disk => "fdatasync takes 0.4 s, or fails (strace); a disk is full",
             Self::Fd => "hardly any file descriptors are left to a node",
             Self::Clock => "wall clocks jump and strobe (libfaketime); nothing may change",
             Self::Snapshot => "a node falls behind the cut log; its snapshot is cut on the way",

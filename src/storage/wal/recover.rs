@@ -83,7 +83,8 @@ pub(super) fn replay(disk: &dyn Disk, dir: &Path) -> Result<Replay, WalError> {
                 what,
             });
         }
-        replay.scan(segment, headers.get(nth + 1).map(|next| next.previous_end))?;
+        let end = headers.get(nth + 1).map(|next| next.previous_end);
+        replay.scan(segment, header.filled, end)?;
     }
     replay.segments = segments;
     replay.finish()?;
@@ -92,7 +93,7 @@ pub(super) fn replay(disk: &dyn Disk, dir: &Path) -> Result<Replay, WalError> {
 
 impl Replay {
     /// Reads one segment; `end` is known unless it is the last.
-    fn scan(&mut self, segment: &Segment, end: Option<u64>) -> Result<(), WalError> {
+    fn scan(&mut self, segment: &Segment, filled: u64, end: Option<u64>) -> Result<(), WalError> {
         let reading = WalError::io("reading", &segment.path);
         let bytes = Bytes::from(disk::read_all(&*segment.file).map_err(reading)?);
         let corrupt = |offset: usize, what| {
@@ -102,6 +103,9 @@ impl Replay {
                 what,
             })
         };
+        if (bytes.len() as u64) < filled {
+            return corrupt(bytes.len(), "it is shorter than it was made");
+        }
         let limit = match end {
             None => bytes.len(),
             Some(end) if (HEADER_BYTES as u64..=bytes.len() as u64).contains(&end) => end as usize,

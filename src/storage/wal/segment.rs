@@ -2,17 +2,20 @@
 //!
 //! ```text
 //! offset  bytes
-//!      0      8  magic         "lockwal" and the format's version, 1
+//!      0      8  magic         "lockwal" and the format's version, 2
 //!      8      8  segment       this file's number, from 1; the next file's is one higher
 //!     16      8  previous end  where the last whole batch of the file before ends
 //!     24      8  first batch   number of the first batch in this file
-//!     32      4  sum           CRC32C of bytes 0..32
-//!     36      …  records, then zeros
+//!     32      8  filled        so many bytes were there, zeros, before the first; 0 if it grows
+//!     40      4  sum           CRC32C of bytes 0..40
+//!     44      …  records, then zeros
 //! ```
 //! A file gets its name only after its header, and copies of the newest vote, committed and purged
 //! records, are durable in it. So a named file without a believable header is damage, never an
 //! accident of a crash; every file before it can be deleted without losing the vote; and what
-//! lies in a file behind `previous end` is known to be the litter of a crash.
+//! lies in a file behind `previous end` is known to be the litter of a crash. A file that is shorter
+//! than it was filled has lost its end, and with it batches that were acknowledged: no crash does
+//! that, since its length was durable before its name.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,8 +26,10 @@ use bytes::Buf;
 use super::WalError;
 use crate::storage::disk::DiskFile;
 
-pub(super) const HEADER_BYTES: usize = 36;
-const MAGIC: [u8; 8] = *b"lockwal\x01";
+pub(super) const HEADER_BYTES: usize = 44;
+/// What the sum is of.
+const SUMMED_BYTES: usize = HEADER_BYTES - 4;
+const MAGIC: [u8; 8] = *b"lockwal\x02";
 /// Ends the name of a file that is not part of the log yet.
 const UNFINISHED: &str = ".new";
 
@@ -34,6 +39,8 @@ pub(super) struct Header {
     pub(super) segment: u64,
     pub(super) previous_end: u64,
     pub(super) first_batch: u64,
+    /// How long the file was, full of zeros, before anything was written to it; 0 if it grows.
+    pub(super) filled: u64,
 }
 
 impl Header {
@@ -43,6 +50,7 @@ impl Header {
         bytes.extend_from_slice(&self.segment.to_le_bytes());
         bytes.extend_from_slice(&self.previous_end.to_le_bytes());
         bytes.extend_from_slice(&self.first_batch.to_le_bytes());
+        bytes.extend_from_slice(&self.filled.to_le_bytes());
         bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
         bytes
     }
@@ -50,14 +58,15 @@ impl Header {
     fn parse(bytes: &[u8]) -> Result<Self, &'static str> {
         let mut rest = bytes;
         if bytes.len() < HEADER_BYTES || rest.get_u64() != u64::from_be_bytes(MAGIC) {
-            return Err("it does not begin as a version 1 segment of the log");
+            return Err("it does not begin as a version 2 segment of the log");
         }
         let header = Self {
             segment: rest.get_u64_le(),
             previous_end: rest.get_u64_le(),
             first_batch: rest.get_u64_le(),
+            filled: rest.get_u64_le(),
         };
-        if rest.get_u32_le() != crc32c::crc32c(&bytes[..32]) {
+        if rest.get_u32_le() != crc32c::crc32c(&bytes[..SUMMED_BYTES]) {
             return Err("its header's sum is wrong");
         }
         Ok(header)
@@ -154,6 +163,7 @@ mod tests {
             segment: 3,
             previous_end: 99,
             first_batch: 12,
+            filled: 4096,
         };
         let bytes = header.encode();
         assert_eq!(bytes.len(), HEADER_BYTES);

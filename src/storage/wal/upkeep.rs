@@ -32,8 +32,8 @@ pub(super) struct NewFile {
     pub(super) file: Arc<dyn DiskFile>,
     /// Its name until then.
     pub(super) path: PathBuf,
-    /// Whether it is full of zeros.
-    pub(super) filled: bool,
+    /// How long it is, full of zeros; 0 if it is empty.
+    pub(super) filled: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -118,7 +118,7 @@ impl Upkeep {
             return Ok(NewFile {
                 file,
                 path: self.files.spare_path(),
-                filled: true,
+                filled: self.files.segment_bytes,
             });
         }
         drop(spare);
@@ -126,7 +126,7 @@ impl Upkeep {
         Ok(NewFile {
             file: self.files.disk.create(&path)?,
             path,
-            filled: false,
+            filled: 0,
         })
     }
 

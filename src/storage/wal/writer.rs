@@ -292,6 +292,7 @@ impl Writer {
             segment: number,
             previous_end,
             first_batch: self.next_batch,
+            filled,
         };
         let mut head = header.encode();
         let copies = self.copies();
@@ -321,7 +322,7 @@ impl Writer {
             highest: None,
             fresh: true,
             torn: false,
-            filled,
+            filled: filled > 0,
         };
         if let Some(before) = self.current.replace(next) {
             self.old.push_back((before.segment, before.highest));

@@ -180,3 +180,40 @@ fn all_that_is_queued_at_a_failure_is_told_of_it() {
     assert_eq!(told.len(), queued);
     assert!(told.iter().all(Result::is_err));
 }
+
+#[test]
+fn a_file_that_has_lost_its_end_is_no_torn_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options {
+        segment_bytes: 256 << 10,
+        ..Options::default()
+    };
+    let open = || {
+        let disk = Arc::new(crate::storage::disk::RealDisk);
+        Wal::open(disk, dir.path(), options, Poison::new())
+    };
+    let second = crate::storage::wal::segment::path(dir.path(), 2);
+    let (wal, _) = open().unwrap();
+    let mut next = 0;
+    while !second.exists() {
+        append(&wal, next..next + 1).unwrap();
+        next += 1;
+    }
+    append(&wal, next..next + 5).unwrap();
+    wal.close();
+    let whole = std::fs::read(&second).unwrap();
+    assert_eq!(whole.len(), 256 << 10, "it was a spare");
+    let used = whole.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    // In its head, between its records and within them, and in what was never written.
+    for length in (0..used + 20).chain([whole.len() - 1]) {
+        std::fs::write(&second, &whole[..length]).unwrap();
+        match open() {
+            Err(WalError::Corrupt { file, .. }) => assert_eq!(file, second),
+            other => panic!("cut to {length} of {used} bytes: {other:?}"),
+        }
+    }
+    std::fs::write(&second, &whole).unwrap();
+    let (wal, recovered) = open().unwrap();
+    assert_eq!(recovered.entries, 0..next + 5);
+    wal.close();
+}
