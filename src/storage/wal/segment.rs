@@ -13,9 +13,10 @@
 //! A file gets its name only after its header, and copies of the newest vote, committed and purged
 //! records, are durable in it. So a named file without a believable header is damage, never an
 //! accident of a crash; every file before it can be deleted without losing the vote; and what
-//! lies in a file behind `previous end` is known to be the litter of a crash. A file that is shorter
-//! than it was filled has lost its end, and with it batches that were acknowledged: no crash does
-//! that, since its length was durable before its name.
+//! lies in a file behind `previous end` is known to be the litter of a crash.
+//!
+//! A file that is shorter than it was filled has lost its end, and with it batches that may have
+//! been acknowledged: no crash does that, since its length was durable before its name.
 
 use std::io;
 use std::path::{Path, PathBuf};
