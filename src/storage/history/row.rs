@@ -8,9 +8,9 @@
 //! by joining their bytes. One insertion a row, not one a lock, is what makes the history cheap: a
 //! lock is found by looking through the sums, which are few enough to be read all.
 //!
-//! They are compressed for the sake of memory: of a database of this size sled keeps all rows
-//! there, more than once, whatever its cache may hold (each 256th of its pages has a share, and of
-//! each share one page stays). The same sessions, owners and names come again and again in them.
+//! They are compressed for the sake of memory. The same sessions, owners and names come again and
+//! again in them, and sled keeps all rows of a database of this size in memory, more than once,
+//! whatever its cache may hold: the cache has 256 shares, and of each at least one page stays.
 
 use lockring_core::{Event, LockName, What};
 

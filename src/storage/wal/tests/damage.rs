@@ -185,7 +185,7 @@ fn all_that_is_queued_at_a_failure_is_told_of_it() {
 fn a_file_that_has_lost_its_end_is_no_torn_write() {
     let dir = tempfile::tempdir().unwrap();
     let options = Options {
-        segment_bytes: 256 << 10,
+        segment_bytes: 1 << 20,
         ..Options::default()
     };
     let open = || {
@@ -202,7 +202,7 @@ fn a_file_that_has_lost_its_end_is_no_torn_write() {
     append(&wal, next..next + 5).unwrap();
     wal.close();
     let whole = std::fs::read(&second).unwrap();
-    assert_eq!(whole.len(), 256 << 10, "it was a spare");
+    assert_eq!(whole.len(), 1 << 20, "it was a spare");
     let used = whole.iter().rposition(|byte| *byte != 0).unwrap() + 1;
     // In its head, between its records and within them, and in what was never written.
     for length in (0..used + 20).chain([whole.len() - 1]) {
