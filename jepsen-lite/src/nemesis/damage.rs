@@ -41,7 +41,7 @@ pub(super) async fn corrupt(stage: &mut Stage, hold: Duration) -> Struck {
     let id = stage.follower().await?;
     stage.cluster.kill(id)?;
     let dir = stage.cluster.data_dir(id);
-    // Not always can it be done without that a crash might have done it: a flipped bit can.
+    // Some harm is only done where a node has to refuse it; where it is not, a bit of the log is.
     let harm: Harm = match stage.dice.below(6) {
         0 => cut_log,
         1 => cut_snapshot,
@@ -207,4 +207,54 @@ fn name(path: &Path) -> String {
 
 fn share(of: usize, percent: u64) -> usize {
     of * usize::try_from(percent).unwrap_or(50) / 100
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn data_dir(files: &[(&str, usize, usize)]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for (path, written, zeros) in files {
+            let path = dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let bytes = [vec![7; *written], vec![0; *zeros]].concat();
+            fs::write(path, bytes).unwrap();
+        }
+        dir
+    }
+
+    fn length(dir: &tempfile::TempDir, path: &str) -> usize {
+        fs::read(dir.path().join(path)).unwrap().len()
+    }
+
+    #[test]
+    fn an_end_is_cut_off_within_what_was_written_of_a_file_that_was_filled() {
+        let dice = &mut Dice::new(1, "damage");
+        let dir = data_dir(&[("wal/1.wal", 20_000, 2 << 20), ("wal/2.wal", 100, 2 << 20)]);
+        cut_log(dir.path(), dice).unwrap();
+        assert!((8_000..=14_000).contains(&length(&dir, "wal/1.wal")));
+        assert_eq!(length(&dir, "wal/2.wal"), 100 + (2 << 20));
+        let grows = data_dir(&[("wal/1.wal", 20_000, 0)]);
+        assert!(cut_log(grows.path(), dice).is_err());
+        assert_eq!(length(&grows, "wal/1.wal"), 20_000);
+    }
+
+    #[test]
+    fn a_snapshot_is_damaged_only_where_its_node_cannot_do_without() {
+        let dice = &mut Dice::new(1, "damage");
+        let (early, late) = ("snapshots/0999-a.snapshot", "snapshots/1000-b.snapshot");
+        let dir = data_dir(&[(late, 1_000, 0)]);
+        cut_snapshot(dir.path(), dice).unwrap();
+        let cut = length(&dir, late);
+        assert!((50..=950).contains(&cut));
+        flip_snapshot(dir.path(), dice).unwrap();
+        let bytes = fs::read(dir.path().join(late)).unwrap();
+        assert_eq!(bytes.len(), cut);
+        assert_eq!(bytes.iter().filter(|byte| **byte != 7).count(), 1);
+        for files in [&[(early, 9, 0)][..], &[(early, 9, 0), (late, 9, 0)]] {
+            assert!(cut_snapshot(data_dir(files).path(), dice).is_err());
+            assert!(flip_snapshot(data_dir(files).path(), dice).is_err());
+        }
+    }
 }

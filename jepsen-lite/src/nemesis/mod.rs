@@ -119,7 +119,7 @@ pub enum Nemesis {
     Member,
     /// A data directory is lost.
     Wipe,
-    /// A bit of a data directory is flipped.
+    /// A log or a snapshot is damaged.
     Corrupt,
     /// Flushes to disk are slow, or fail.
     Disk,
